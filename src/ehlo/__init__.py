@@ -1,0 +1,3 @@
+"""ehlo, the SMTP debugger."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,273 @@
+"""The server's flow: greets, answers each command by policy in the words of its persona."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ehlo.lab.persona import Persona
+from ehlo.lab.policy import Message, Policy
+from ehlo.net.errors import SessionError
+from ehlo.net.intents import Flow, Receive, Send, StartTLS
+from ehlo.smtp.address import NULL_PATH, Path
+from ehlo.smtp.command import Command, decode_base64
+from ehlo.smtp.events import AuthResponse, CommandReceived, CommandRejected, ContentReceived
+from ehlo.smtp.parameters import PARAMETERS, check_parameter
+from ehlo.smtp.reply import Reply
+from ehlo.smtp.server import ServerConnection
+from ehlo.smtp.states import State
+from ehlo.transcript.transcript import Recorder
+
+if TYPE_CHECKING:
+    import ssl
+
+#: RFC 5321 §4.5.3.2.7: a server waits at least five minutes for the next command.
+IDLE_TIMEOUT = 300.0
+_HANDSHAKE_TIMEOUT = 60.0
+_MECHANISMS = ("PLAIN", "LOGIN")
+
+ServerEvent = CommandReceived | CommandRejected | ContentReceived | AuthResponse
+Deliver = Callable[[Message], None]
+
+
+class Serve:
+    """The flow of one server session."""
+
+    __slots__ = (
+        "_auth",
+        "_conn",
+        "_context",
+        "_deliver",
+        "_encrypted",
+        "_errors",
+        "_idle",
+        "_persona",
+        "_policy",
+        "_recipients",
+        "_recorder",
+        "_sender",
+        "_user",
+    )
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        recorder: Recorder,
+        persona: Persona,
+        policy: Policy,
+        *,
+        deliver: Deliver,
+        context: Callable[[], ssl.SSLContext],
+        idle_timeout: float = IDLE_TIMEOUT,
+    ) -> None:
+        self._conn = connection
+        self._recorder = recorder
+        self._persona = persona
+        self._policy = policy
+        self._deliver = deliver
+        self._context = context
+        self._idle = idle_timeout
+        self._encrypted = False
+        self._errors = 0
+        self._sender = NULL_PATH
+        self._recipients: list[Path] = []
+        self._user: str | None = None
+        self._auth: list[str] | None = None
+
+    def flow(self) -> Flow:
+        """The whole session."""
+        conn, persona = self._conn, self._persona
+        receive = Receive(self._idle)
+        yield Send(conn.send(persona.greeting), "banner")
+        while True:
+            try:
+                event: ServerEvent = yield receive
+            except SessionError as error:
+                if error.error == "timed-out":
+                    yield Send(conn.send(persona.reply("timeout")), error.stage)
+                return
+            reply = self._answer(event)
+            if reply.code >= 500:
+                self._errors += 1
+                if self._errors >= persona.errors:
+                    # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
+                    reply = persona.reply("too-many-errors")
+            yield Send(conn.send(reply), event.stage)
+            if conn.state is State.CLOSED:
+                return
+            if conn.state is State.TLS:
+                yield from self._start_tls()
+
+    def _start_tls(self) -> Flow:
+        if dropped := self._conn.discard_before_tls():
+            # RFC 3207 §4.2: whatever came in clear behind STARTTLS is not part of the session.
+            facts = {"error": "bytes-before-tls", "message": f"{len(dropped)} octets were discarded"}
+            self._recorder.add("net", "note", "starttls", facts=facts)
+        yield StartTLS(self._context(), "starttls", _HANDSHAKE_TIMEOUT)
+        self._encrypted = True
+        self._user = None
+        self._conn.tls_started()
+
+    def _answer(self, event: ServerEvent) -> Reply:
+        if isinstance(event, CommandReceived):
+            handler = _HANDLERS.get(event.command.verb)
+            if handler is None:
+                return self._persona.reply("unknown-command")
+            return handler(self, event.command)
+        if isinstance(event, ContentReceived):
+            return self._message(event)
+        if isinstance(event, AuthResponse):
+            return self._auth_response(event.response)
+        return self._refuse(event)
+
+    def _refuse(self, event: CommandRejected) -> Reply:
+        """A line that is no command, or not one that may be given now."""
+        reply, state, verb = self._persona.reply, self._conn.state, event.verb
+        if event.reply.code == 500:
+            return reply("line-too-long" if event.deviation else "unknown-command")
+        if event.reply.code == 501:
+            situation = {"MAIL": "mail-syntax", "RCPT": "rcpt-syntax"}.get(verb)
+            return reply(situation) if situation else reply("syntax", word=verb)
+        if state is State.GREETED:
+            return reply("need-ehlo")
+        if verb == "MAIL":
+            return reply("nested-mail")
+        if verb == "DATA" and state is State.MAIL:
+            return reply("no-recipients" if self._recipients else "need-rcpt")
+        return reply("need-mail" if state is State.READY else "need-rcpt")
+
+    # Commands, in the order of a session.
+
+    def _ehlo(self, command: Command) -> Reply:
+        self._reset()
+        persona = self._persona
+        if command.verb == "HELO":
+            return Reply(250, (persona.host,))
+        return Reply(250, (persona.host, *self._keywords()))
+
+    def _keywords(self) -> tuple[str, ...]:
+        keywords = self._persona.keywords
+        if self._encrypted:
+            # RFC 3207 §4.2: STARTTLS is not offered again under TLS.
+            keywords = tuple(word for word in keywords if word != "STARTTLS")
+            if self._policy.users:
+                keywords = (*keywords, "AUTH " + " ".join(_MECHANISMS))
+        return keywords
+
+    def _starttls(self, _: Command) -> Reply:
+        return self._persona.reply("tls-active" if self._encrypted else "starttls")
+
+    def _mail(self, command: Command) -> Reply:
+        if wrong := self._wrong_parameter(command):
+            return wrong
+        sender = command.path or NULL_PATH
+        size = command.parameters.get("SIZE")
+        if size and int(size) > self._persona.size:
+            return self._persona.reply("size-declared")
+        if sender.address.lower() in self._policy.refused_senders:
+            return self._persona.reply("sender-refused", address=sender.address)
+        self._sender, self._recipients = sender, []
+        return self._persona.reply("mail")
+
+    def _rcpt(self, command: Command) -> Reply:
+        if wrong := self._wrong_parameter(command):
+            return wrong
+        path = command.path
+        if path is None or path.mailbox is None:
+            return self._persona.reply("rcpt-syntax")
+        if len(self._recipients) >= self._persona.recipients:
+            return self._persona.reply("too-many-recipients")
+        if self._user is None and (refusal := self._policy.refusal(path.mailbox)):
+            return self._persona.reply(refusal, address=path.address)
+        self._recipients.append(path)
+        return self._persona.reply("rcpt")
+
+    def _wrong_parameter(self, command: Command) -> Reply | None:
+        for keyword, value in command.parameters.items():
+            known = PARAMETERS.get(keyword)
+            offered = known is not None and any(
+                line.split()[0] == known.extension for line in self._keywords()
+            )
+            if not offered or check_parameter(command.verb, keyword, value):
+                word = keyword if value is None else f"{keyword}={value}"
+                return self._persona.reply("parameter", word=word)
+        return None
+
+    def _message(self, event: ContentReceived) -> Reply:
+        sender, recipients = self._sender, tuple(self._recipients)
+        self._reset()
+        if event.truncated:
+            return self._persona.reply("size-received")
+        queue_id = secrets.token_hex(6)[:11].upper()
+        self._deliver(Message(queue_id, sender, recipients, event.content, self._recorder.transcript))
+        return self._persona.reply("message", id=queue_id)
+
+    def _rset(self, _: Command) -> Reply:
+        self._reset()
+        return self._persona.reply("rset")
+
+    def _reset(self) -> None:
+        self._sender, self._recipients = NULL_PATH, []
+
+    def _vrfy(self, command: Command) -> Reply:
+        if not command.argument:
+            return self._persona.reply("syntax", word="VRFY address")
+        # RFC 5321 §3.5.3: a server that will not tell says 252.
+        return self._persona.reply("vrfy", address=command.argument)
+
+    def _etrn(self, command: Command) -> Reply:
+        return self._persona.reply("etrn", word=command.argument or "?")
+
+    # AUTH: PLAIN (RFC 4616) and LOGIN, from the server's side.
+
+    def _auth_begin(self, command: Command) -> Reply:
+        reply = self._persona.reply
+        if not self._policy.users:
+            return reply("auth-disabled")
+        if self._user is not None:
+            return reply("auth-active")
+        if not self._encrypted:
+            return reply("auth-needs-tls")
+        mechanism, _, initial = command.argument.partition(" ")
+        if mechanism.upper() not in _MECHANISMS:
+            return reply("auth-mechanism")
+        self._auth = [mechanism.upper()]
+        if initial:
+            return self._auth_response(decode_base64(initial))
+        return reply("auth-response" if self._auth[0] == "PLAIN" else "auth-user")
+
+    def _auth_response(self, response: bytes | None) -> Reply:
+        auth, self._auth = self._auth, None
+        if response is None or not auth:
+            return self._persona.reply("auth-cancelled")
+        auth.append(response.decode("utf-8", "replace"))
+        if auth[0] == "LOGIN" and len(auth) == 2:
+            self._auth = auth
+            return self._persona.reply("auth-password")
+        parts = auth[1].split("\0") if auth[0] == "PLAIN" else ["", *auth[1:]]
+        if len(parts) == 3 and self._policy.users.get(parts[1]) == parts[2]:
+            self._user = parts[1]
+            return self._persona.reply("auth")
+        return self._persona.reply("auth-failed")
+
+
+def _says(situation: str) -> Callable[[Serve, Command], Reply]:
+    return lambda serve, _: serve._persona.reply(situation)
+
+
+_HANDLERS: dict[str, Callable[[Serve, Command], Reply]] = {
+    "EHLO": Serve._ehlo,
+    "HELO": Serve._ehlo,
+    "STARTTLS": Serve._starttls,
+    "AUTH": Serve._auth_begin,
+    "MAIL": Serve._mail,
+    "RCPT": Serve._rcpt,
+    "DATA": _says("data"),
+    "RSET": Serve._rset,
+    "NOOP": _says("noop"),
+    "VRFY": Serve._vrfy,
+    "ETRN": Serve._etrn,
+    "HELP": _says("help"),
+    "QUIT": _says("quit"),
+}

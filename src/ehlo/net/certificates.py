@@ -1,0 +1,193 @@
+"""The server's certificate: what it says, and whether it verifies.
+
+A mail client that meets a bad certificate must be able to go on and report it; OpenSSL's own
+verification, as Python offers it, ends the connection instead. So the session's handshake verifies
+nothing, and the chain is judged afterwards by the same OpenSSL code: a second, local TLS client
+with verification switched on is shown the same certificates in a handshake that goes no further.
+That client stops where a real one would: at the certificate. That the server holds the key was proved
+in the real handshake; here only the chain and the name are in question.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import ssl
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from ehlo.transcript.event import JsonValue
+
+_SECONDS_A_DAY = 86400
+
+#: id of what is wrong with a chain, by OpenSSL's verify code (x509_vfy.h).
+_PROBLEMS = {
+    9: "not-yet-valid",
+    10: "expired",
+    18: "self-signed",
+    19: "unknown-root",
+    20: "unknown-issuer",
+    21: "incomplete-chain",
+    23: "revoked",
+    66: "weak-key",
+    67: "weak-key",
+    68: "weak-signature",
+    62: "wrong-name",
+    64: "wrong-name",
+}
+
+
+class CertificateFacts(NamedTuple):
+    """What a server's certificate says and what is wrong with it.
+
+    `problem` is the id of the first thing wrong, or empty when chain and name are good; `detail`
+    OpenSSL's words for it. `chain` has the certificates as they were sent, in DER.
+    """
+
+    names: tuple[str, ...]
+    issuer: str
+    not_before: float
+    not_after: float
+    problem: str
+    detail: str
+    chain: tuple[bytes, ...]
+
+    @property
+    def days_left(self) -> int:
+        """Whole days until it expires; negative when that has happened."""
+        return int((self.not_after - time.time()) // _SECONDS_A_DAY)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The certificate's part of a `tls` event (docs/transcript.md)."""
+        return {
+            "verified": not self.problem,
+            "problem": self.problem or None,
+            "detail": self.detail or None,
+            "names": list(self.names),
+            "issuer": self.issuer,
+            "not_before": int(self.not_before),
+            "not_after": int(self.not_after),
+            "days_left": self.days_left,
+            "chain_length": len(self.chain),
+            "fingerprint": "sha256:" + hashlib.sha256(self.chain[0]).hexdigest() if self.chain else None,
+        }
+
+
+def trust_context(ca_file: str = "") -> ssl.SSLContext:
+    """A context that verifies against the system's authorities, or those in `ca_file` alone.
+
+    Raises `OSError` when the file cannot be read and `ssl.SSLError` when it holds no certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The certificate stands in clear only in handshakes up to TLS 1.2, and its verification is
+    # the same in all versions.
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    if ca_file:
+        context.load_verify_locations(ca_file)
+        return context
+    paths = ssl.get_default_verify_paths()
+    if os.environ.get(paths.openssl_cafile_env) is None and _is_hashed(paths.openssl_capath):
+        # A folder is searched by hash when a chain needs it; a bundle costs 25 ms to read.
+        context.load_verify_locations(capath=paths.openssl_capath)
+    else:
+        context.load_default_certs()
+    return context
+
+
+def _is_hashed(folder: str | None) -> bool:
+    try:
+        with os.scandir(folder or "") as entries:
+            return any(entry.name.endswith(".0") for entry in entries)
+    except OSError:
+        return False
+
+
+def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLContext) -> CertificateFacts:
+    """Read and judge the certificates that the server of this finished handshake sent."""
+    chain, info = _peer_certificates(connection)
+    problem, detail = verify_chain(chain, trust)
+    if not problem and name:
+        problem, detail = verify_chain(chain, trust, name)
+    return CertificateFacts(
+        names=_names(info),
+        issuer=_common_name(info.get("issuer")),
+        not_before=_seconds(info.get("notBefore")),
+        not_after=_seconds(info.get("notAfter")),
+        problem=problem,
+        detail=detail,
+        chain=chain,
+    )
+
+
+def verify_chain(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str = "") -> tuple[str, str]:
+    """Judge a chain (DER, the server's own first), and that it belongs to `name` if one is given.
+
+    Gives the id of what is wrong and OpenSSL's words for it; both are empty when all is well.
+    """
+    if not chain:
+        return "missing", "the server sent no certificate"
+    trust.check_hostname = bool(name)
+    try:
+        # The cipher suite must fit the key's kind, which only OpenSSL knows: RSA, then the others.
+        for suite in (b"\xc0\x2f", b"\xc0\x2b"):
+            try:
+                _show_certificates(chain, trust, name, suite)
+            except ssl.SSLWantReadError:
+                return "", ""
+            except ssl.SSLCertVerificationError as error:
+                return _PROBLEMS.get(error.verify_code, "not-verified"), error.verify_message.rstrip(".")
+            except ssl.SSLError as error:
+                detail = (error.reason or str(error)).replace("_", " ").lower()
+    finally:
+        trust.check_hostname = False
+    return "not-verified", detail
+
+
+def _show_certificates(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str, suite: bytes) -> None:
+    """Play the server up to its Certificate message (RFC 5246 §7.4.1.3, §7.4.2)."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trust.wrap_bio(incoming, outgoing, server_hostname=name or None)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()  # Its ClientHello offers what it always offers: nobody needs to read it.
+    secure_renegotiation = b"\xff\x01\x00\x01\x00"
+    hello = b"\x03\x03" + os.urandom(32) + b"\x00" + suite + b"\x00" + _vector(secure_renegotiation, 2)
+    certificates = _vector(b"".join(_vector(certificate, 3) for certificate in chain), 3)
+    flight = b"\x02" + _vector(hello, 3) + b"\x0b" + _vector(certificates, 3)
+    for start in range(0, len(flight), 16384):
+        incoming.write(b"\x16\x03\x03" + _vector(flight[start : start + 16384], 2))
+    client.do_handshake()
+
+
+def _vector(data: bytes, length_octets: int) -> bytes:
+    return len(data).to_bytes(length_octets, "big") + data
+
+
+def _peer_certificates(connection: ssl.SSLObject) -> tuple[tuple[bytes, ...], dict[str, object]]:
+    # Public Python gives the fields of a certificate only when it verified itself, and the chain
+    # only from 3.13 on; the object beneath has had both since 3.10 (bpo-18233). `cryptography`
+    # could read them too, for 50 ms of import at every STARTTLS.
+    certificates = connection._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
+    chain = tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in certificates)
+    info: dict[str, object] = certificates[0].get_info() if certificates else {}
+    return chain, info
+
+
+def _names(info: dict[str, object]) -> tuple[str, ...]:
+    alternatives = cast("tuple[tuple[str, str], ...]", info.get("subjectAltName", ()))
+    names = tuple(pair[1] for pair in alternatives if pair[0] in ("DNS", "IP Address"))
+    common = _common_name(info.get("subject"))
+    return names or ((common,) if common else ())
+
+
+def _common_name(name: object) -> str:
+    # A name is a sequence of relative names, each a sequence of pairs.
+    relative_names = cast("Sequence[Sequence[tuple[str, str]]]", name or ())
+    pairs = dict(pair for relative_name in relative_names for pair in relative_name)
+    return pairs.get("commonName") or pairs.get("organizationName") or ""
+
+
+def _seconds(when: object) -> float:
+    return float(ssl.cert_time_to_seconds(str(when))) if when else 0.0

@@ -1,0 +1,119 @@
+"""What a flow can ask for. A flow is a generator that yields intents and is sent their results:
+
+    reply = yield Receive(30.0)
+
+`Session` performs `Send`, `Upload`, `Receive` and `StartTLS` itself, since they need no more than
+bytes; what needs the world (`Resolve`, `FindMailHosts`, `Connect`, `Pause`) is left to a driver. When
+an intent fails, a `SessionError` is raised at the `yield`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ehlo.smtp.stages import Stage
+
+if TYPE_CHECKING:
+    import ssl
+
+Family = Literal["any", "ipv4", "ipv6"]
+
+
+class Address(NamedTuple):
+    """An address to connect to. `family` is a socket family number."""
+
+    family: int
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class FindMailHosts(NamedTuple):
+    """The mail exchangers of a domain, in order of preference: gives `tuple[str, ...]`."""
+
+    domain: str
+    timeout: float
+
+
+class Resolve(NamedTuple):
+    """The addresses of a host, in the order to try them: gives `tuple[Address, ...]`."""
+
+    host: str
+    port: int
+    family: Family
+    timeout: float
+
+
+class Connect(NamedTuple):
+    """Connect to one address, from `source` if it is not empty: gives the local `Address`."""
+
+    address: Address
+    source: str
+    timeout: float
+
+
+class StartTLS(NamedTuple):
+    """A TLS handshake on the connection: gives `TLSFacts`. `name` is the server's, as a client
+    expects it (empty: this side is the server); `trust` verifies its certificate."""
+
+    context: ssl.SSLContext
+    stage: Stage
+    timeout: float
+    name: str = ""
+    trust: ssl.SSLContext | None = None
+
+
+class Send(NamedTuple):
+    """Send lines and record each: gives None."""
+
+    data: bytes
+    stage: Stage
+
+
+class Upload(NamedTuple):
+    """Send a part of a message; the flow records the message itself: gives None."""
+
+    data: bytes
+    timeout: float
+
+
+class Receive(NamedTuple):
+    """Wait for the connection's next event (a whole reply; a command): gives that event."""
+
+    timeout: float
+
+
+class Pause(NamedTuple):
+    """Wait: gives None."""
+
+    seconds: float
+
+
+Intent = FindMailHosts | Resolve | Connect | StartTLS | Send | Upload | Receive | Pause
+
+# The type of what a `yield` gives depends on the intent, which Python's types cannot say: hence `Any`,
+# and each flow annotates what it gets.
+Flow = Generator[Intent, Any, None]
+
+
+class Read(NamedTuple):
+    """A driver shall wait for bytes until `deadline` (on the session's clock)."""
+
+    deadline: float
+
+
+class Flush(NamedTuple):
+    """A driver shall hand the outgoing bytes to the network before the session goes on."""
+
+    deadline: float
+
+
+class Done(NamedTuple):
+    """The flow has ended: a driver shall close."""
+
+
+#: What a session needs of its driver.
+Need = FindMailHosts | Resolve | Connect | Pause | Read | Flush | Done

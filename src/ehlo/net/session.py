@@ -1,0 +1,400 @@
+"""A running session without a network: it turns a flow's intents and a peer's bytes into each other.
+
+    driver            Session                        flow
+    bytes    ──────>  TLS ─> connection ─> event ──> (generator)
+    bytes    <──────  TLS <─ record     <─ intent <─ (generator)
+
+A driver calls `start`, then gives what happened (`data_received`, `eof_received`, `resume`, `fail`,
+`timed_out`), and each of these tells what the session needs next. Bytes to send are in
+`take_outgoing`. The session records everything; it is the only writer of its transcript.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ehlo.net.errors import NETWORK_ERRORS, SessionError
+from ehlo.net.intents import (
+    Connect,
+    Done,
+    FindMailHosts,
+    Flow,
+    Flush,
+    Intent,
+    Need,
+    Read,
+    Receive,
+    Resolve,
+    Send,
+    StartTLS,
+    Upload,
+)
+from ehlo.smtp.deviations import RemoteProtocolError
+from ehlo.smtp.events import (
+    AuthResponse,
+    CommandReceived,
+    CommandRejected,
+    ConnectionLost,
+    ContentReceived,
+    NeedData,
+    ReplyPart,
+    ReplyReceived,
+)
+from ehlo.smtp.stages import Stage
+from ehlo.transcript.event import NO_FACTS, Event, Facts, Who
+from ehlo.transcript.transcript import Recorder
+
+if TYPE_CHECKING:
+    # `ssl` costs a quarter of a short session's start-up; it is imported when TLS begins.
+    from ehlo.net.tls import TLSLayer
+
+#: Octets that may wait to be sent before a flow that uploads has to wait.
+HIGH_WATER = 262_144
+
+ConnectionEvent = (
+    ReplyPart
+    | ReplyReceived
+    | CommandReceived
+    | CommandRejected
+    | AuthResponse
+    | ContentReceived
+    | ConnectionLost
+    | NeedData
+)
+
+
+class Connection(Protocol):
+    """What `ClientConnection` and `ServerConnection` have in common."""
+
+    stage: Stage
+
+    @property
+    def buffered(self) -> int: ...  # noqa: D102
+    def receive_data(self, data: bytes) -> None: ...  # noqa: D102
+    def receive_eof(self) -> None: ...  # noqa: D102
+    def next_event(self) -> ConnectionEvent: ...  # noqa: D102
+
+
+class Session:
+    """One session in the hands of a driver. `us` is the side whose flow this is."""
+
+    __slots__ = (
+        "_arrived",
+        "_asked",
+        "_asked_at",
+        "_first",
+        "_flow",
+        "_lost",
+        "_need",
+        "_outgoing",
+        "_outgoing_size",
+        "_peer",
+        "_tls",
+        "_us",
+        "connected",
+        "connection",
+        "recorder",
+    )
+
+    def __init__(self, connection: Connection, recorder: Recorder, flow: Flow, us: Who) -> None:
+        self.connection = connection
+        self.recorder = recorder
+        self.connected = us == "server"
+        self._flow = flow
+        self._us: Who = us
+        self._peer: Who = "server" if us == "client" else "client"
+        self._outgoing: list[bytes] = []
+        self._outgoing_size = 0
+        self._tls: TLSLayer | None = None
+        self._need: Need = Done()
+        self._asked: Intent | None = None
+        self._asked_at = 0.0
+        self._arrived = 0.0
+        self._first: float = 0.0
+        self._lost: str = ""
+
+    # What a driver calls.
+
+    def start(self) -> Need:
+        """Begin the flow."""
+        return self._advance(None)
+
+    def resume(self, result: object = None) -> Need:
+        """What the session needed has been done, with this result."""
+        asked = self._asked
+        if type(asked) is Connect:
+            self.connected = True
+            self._lost = ""
+            self._record_connect(asked, {"local": str(result)})
+        return self._advance(result)
+
+    def fail(self, error: str, message: str) -> Need:
+        """What the session needed could not be done. `error` is an id of `NETWORK_ERRORS`."""
+        asked = self._asked
+        stage: Stage = "connect" if type(asked) is Connect else "dns"
+        if type(asked) is Connect:
+            self._record_connect(asked, {"error": error, "message": message})
+        elif isinstance(asked, FindMailHosts | Resolve):
+            question = asked.domain if isinstance(asked, FindMailHosts) else asked.host
+            facts: Facts = {"name": question, "error": error, "message": message}
+            self.recorder.add("net", "dns", stage, first=self._asked_at, facts=facts)
+        return self._throw(SessionError(error, stage, message))
+
+    def data_received(self, data: bytes) -> Need:
+        """Bytes came from the peer."""
+        self._arrived = self.recorder.now()
+        if self._tls is not None:
+            return self._encrypted_received(self._tls, data)
+        if self.connection.buffered == 0:
+            self._first = self._arrived
+        self.connection.receive_data(data)
+        return self._pump()
+
+    def eof_received(self) -> Need:
+        """The peer closed its side in order."""
+        return self._connection_lost("closed")
+
+    def connection_failed(self, error: str) -> Need:
+        """The connection broke. `error` is an id of `NETWORK_ERRORS`."""
+        return self._connection_lost(error)
+
+    def timed_out(self) -> Need:
+        """The deadline of the last `Read` or `Flush` passed."""
+        if type(self._asked) is StartTLS:
+            return self._tls_failed("timed-out", NETWORK_ERRORS["timed-out"])
+        return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
+
+    def take_outgoing(self) -> bytes:
+        """The bytes to send now."""
+        outgoing = self._outgoing
+        if not outgoing:
+            return b""
+        data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+        outgoing.clear()
+        self._outgoing_size = 0
+        return data
+
+    def abandon(self, note: str) -> None:
+        """The driver was told to stop at once: record why, and close."""
+        if type(self._need) is not Done:
+            stage = self._current_stage()
+            self.recorder.add("net", "error", stage, facts={"error": "interrupted", "message": note})
+            self._flow.close()
+            self._finish()
+
+    # The flow.
+
+    def _advance(self, value: object) -> Need:
+        self._asked = None
+        try:
+            return self._perform(self._flow.send(value))
+        except (StopIteration, SessionError):
+            return self._finish()
+
+    def _throw(self, error: SessionError) -> Need:
+        self._asked = None
+        try:
+            return self._perform(self._flow.throw(error))
+        except (StopIteration, SessionError):
+            return self._finish()
+
+    def _perform(self, intent: Intent) -> Need:
+        flow, recorder = self._flow, self.recorder
+        while True:
+            value: object = None
+            if isinstance(intent, Send):
+                if self._lost:
+                    intent = flow.throw(self._drain())
+                    continue
+                self._write(intent.data)
+                recorder.add_lines(self._us, intent.stage, intent.data)
+            elif isinstance(intent, Receive):
+                event = self._next_event()
+                if event is None:
+                    # Only now is there something to wait for: until then no clock is read.
+                    return self._wait(intent, Read(recorder.now() + intent.timeout))
+                if isinstance(event, SessionError):
+                    intent = flow.throw(event)
+                    continue
+                value = event
+            elif isinstance(intent, Upload):
+                if self._lost:
+                    intent = flow.throw(self._drain())
+                    continue
+                self._write(intent.data)
+                if self._outgoing_size > HIGH_WATER:
+                    return self._wait(intent, Flush(recorder.now() + intent.timeout))
+            elif isinstance(intent, StartTLS):
+                from ehlo.net.tls import TLSLayer
+
+                self._tls = TLSLayer(intent.context, intent.name)
+                self._asked_at = recorder.now()
+                self._wait(intent, Read(self._asked_at + intent.timeout))
+                return self._go_on_with_handshake()
+            else:
+                self._asked_at = recorder.now()
+                return self._wait(intent, intent)
+            intent = flow.send(value)
+
+    def _wait(self, asked: Intent, need: Need) -> Need:
+        self._asked, self._need = asked, need
+        return need
+
+    def _finish(self) -> Need:
+        if self.connected:
+            self.connected = False
+            if self._tls is not None:
+                self._tls.close()
+                self._collect_tls()
+            by = self._peer if self._lost else self._us
+            self.recorder.add(by, "close", self.connection.stage)
+        self._need = Done()
+        return self._need
+
+    # The peer.
+
+    def _pump(self) -> Need:
+        """Bytes are there: give the flow its event if it waits for one and there is one."""
+        if type(self._asked) is not Receive:
+            return self._need
+        event = self._next_event()
+        if event is None:
+            return self._need
+        return self._throw(event) if isinstance(event, SessionError) else self._advance(event)
+
+    def _next_event(self) -> ConnectionEvent | SessionError | None:
+        """The connection's next event, recorded; None when bytes are missing; a `SessionError` when
+        there will be none."""
+        connection = self.connection
+        while True:
+            try:
+                event = connection.next_event()
+            except RemoteProtocolError as error:
+                self._record_line(connection.stage, error.line)
+                return self._error(error.deviation.value, error.detail)
+            if isinstance(event, NeedData):
+                return None
+            if isinstance(event, ContentReceived):
+                self._record_content(event)
+                return event
+            if isinstance(event, ConnectionLost):
+                return self._record_lost(event)
+            self._record_line(event.stage, event.line)
+            if not isinstance(event, ReplyPart):
+                return event
+
+    def _record_line(self, stage: Stage, line: bytes) -> None:
+        arrived = self._arrived
+        first = self._first if self._first < arrived else None
+        self._first = arrived
+        self.recorder.put(Event(arrived, self._peer, "line", stage, line, first))
+
+    def _record_content(self, event: ContentReceived) -> None:
+        facts: Facts = {"truncated": True, "received": event.size} if event.truncated else NO_FACTS
+        first = self._first if self._first < self._arrived else None
+        self._first = self._arrived
+        self.recorder.put(Event(self._arrived, self._peer, "data", "message", event.content, first, facts))
+
+    def _record_lost(self, event: ConnectionLost) -> SessionError:
+        if event.content:
+            facts: Facts = {"partial": True}
+            self.recorder.add(self._peer, "data", event.stage, event.content, facts=facts)
+        if event.line:
+            self._record_line(event.stage, event.line)
+        lost = self._lost or "closed"
+        return self._error(lost, NETWORK_ERRORS[lost])
+
+    def _error(self, error: str, message: str) -> SessionError:
+        stage = self.connection.stage
+        self.recorder.add("net", "error", stage, facts={"error": error, "message": message})
+        return SessionError(error, stage, message)
+
+    def _connection_lost(self, error: str) -> Need:
+        if self._lost or not self.connected:
+            return self._need
+        self._lost = error
+        self._arrived = self.recorder.now()
+        if type(self._asked) is StartTLS:
+            return self._tls_failed(error, NETWORK_ERRORS[error])
+        self.connection.receive_eof()
+        return self._throw(self._drain()) if type(self._asked) is Upload else self._pump()
+
+    def _drain(self) -> SessionError:
+        """The connection is gone while the flow was sending: what the peer said before that, often the
+        reason, is recorded; then the error that the flow gets."""
+        while self._us == "client":
+            event = self._next_event()
+            if isinstance(event, SessionError):
+                return event
+        return self._error(self._lost, NETWORK_ERRORS[self._lost])
+
+    def _record_connect(self, asked: Connect, facts: Facts) -> None:
+        facts = {"address": asked.address.host, "port": asked.address.port, **facts}
+        self.recorder.add("net", "connect", "connect", first=self._asked_at, facts=facts)
+
+    def _current_stage(self) -> Stage:
+        if self.connected:
+            return self.connection.stage
+        return "connect" if type(self._asked) is Connect else "dns"
+
+    # TLS.
+
+    def _write(self, data: bytes) -> None:
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._tls.take_outgoing()
+        self._outgoing.append(data)
+        self._outgoing_size += len(data)
+
+    def _collect_tls(self) -> None:
+        if self._tls is not None and (data := self._tls.take_outgoing()):
+            self._outgoing.append(data)
+
+    def _go_on_with_handshake(self) -> Need:
+        tls, asked = self._tls, self._asked
+        if tls is None or type(asked) is not StartTLS:
+            return self._need
+        try:
+            complete = tls.handshake()
+        except OSError as error:
+            self._collect_tls()
+            return self._tls_failed("tls-failed", _tls_message(error))
+        self._collect_tls()
+        if not complete:
+            return self._need
+        self._asked = None
+        facts = tls.facts(asked.name, asked.trust)
+        self.recorder.add("net", "tls", asked.stage, first=self._asked_at, facts=facts.to_json())
+        return self._advance(facts)
+
+    def _tls_failed(self, error: str, message: str) -> Need:
+        stage: Stage = self._asked.stage if type(self._asked) is StartTLS else "tls"
+        self._asked = self._tls = None
+        facts: Facts = {"error": error, "message": message}
+        self.recorder.add("net", "tls", stage, first=self._asked_at, facts=facts)
+        return self._throw(SessionError(error, stage, message))
+
+    def _encrypted_received(self, tls: TLSLayer, data: bytes) -> Need:
+        tls.feed(data)
+        if type(self._asked) is StartTLS:
+            self._go_on_with_handshake()
+        if type(self._asked) is StartTLS or self._tls is None:
+            return self._need
+        try:
+            plain = tls.read()
+        except OSError as error:
+            self._lost, self._tls = "reset", None
+            return self._throw(self._error("tls-failed", _tls_message(error)))
+        self._collect_tls()
+        if not plain:
+            return self._need
+        if self.connection.buffered == 0:
+            self._first = self._arrived
+        self.connection.receive_data(plain)
+        return self._pump()
+
+
+def _tls_message(error: OSError) -> str:
+    """OpenSSL's reason in plain letters. (`ssl.SSLError` is an `OSError`.)"""
+    reason = getattr(error, "reason", None) or str(error)
+    return str(reason).replace("_", " ").lower()

@@ -1,0 +1,91 @@
+"""TARGET: what the user points at."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
+
+Scheme = Literal["smtp", "smtps"]
+
+DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtps": 465}
+
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+)(?::(?P<port>[^:]*))?")
+_LATER = ("lmtp://", "unix:")
+
+
+class TargetError(ValueError):
+    """A TARGET that cannot be understood. The message is one sentence."""
+
+
+class Target(NamedTuple):
+    """A server, or a domain whose mail exchangers are meant.
+
+    `host` is a name or an address without brackets, or the domain when `mx` is set; `recipient` the
+    address when that was the target; `given` what the user wrote.
+    """
+
+    given: str
+    host: str
+    port: int
+    scheme: Scheme = "smtp"
+    mx: bool = False
+    recipient: str = ""
+
+    @property
+    def tls_on_connect(self) -> bool:
+        """Whether TLS comes before the greeting (RFC 8314 §3)."""
+        return self.scheme == "smtps"
+
+    def __str__(self) -> str:
+        if self.mx:
+            return f"mail exchangers of {self.host}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_target(text: str) -> Target:
+    """Read a TARGET (see `ehlo check --help`). Raises `TargetError`."""
+    given = text.strip()
+    if not given:
+        raise TargetError("The target is empty: name a host, a host:port, or an address user@domain.")
+    if given.lower().startswith(_LATER):
+        raise TargetError(f"'{given}': ehlo speaks smtp:// and smtps:// so far, over TCP.")
+    scheme: Scheme = "smtp"
+    rest = given
+    if "://" in given:
+        name, _, rest = given.partition("://")
+        if name.lower() not in DEFAULT_PORTS:
+            raise TargetError(f"'{given}': ehlo knows the schemes smtp:// and smtps://, not {name}://.")
+        scheme = "smtps" if name.lower() == "smtps" else "smtp"
+        rest = rest.rstrip("/")
+    if rest.lower().startswith("mx:"):
+        return Target(given, _domain(given, rest[3:]), 25, mx=True)
+    if "@" in rest:
+        try:
+            mailbox = parse_mailbox(rest)
+        except AddressError as error:
+            raise TargetError(str(error)) from None
+        return Target(given, mailbox.domain or "", 25, mx=True, recipient=rest)
+    # An IPv6 address without brackets has too many colons to have a port.
+    if rest.count(":") > 1 and not rest.startswith("["):
+        return Target(given, rest, DEFAULT_PORTS[scheme], scheme)
+    found = _HOST_PORT.fullmatch(rest)
+    if not found:
+        raise TargetError(f"'{given}' is neither a host, a host:port, a URL nor an address user@domain.")
+    host = found["host"].strip("[]")
+    port = _port(given, found["port"]) if found["port"] is not None else DEFAULT_PORTS[scheme]
+    return Target(given, host, port, scheme)
+
+
+def _port(given: str, text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise TargetError(f"'{given}': a port is a number from 1 to 65535, not '{text}'.")
+
+
+def _domain(given: str, text: str) -> str:
+    try:
+        return parse_domain(text)
+    except AddressError:
+        raise TargetError(f"'{given}': '{text}' cannot be a domain.") from None

@@ -1,0 +1,184 @@
+"""The client's end of a session, without any I/O.
+
+    conn = ClientConnection()
+    conn.receive_data(b"220 mail.example.com ESMTP\\r\\n")
+    conn.next_event()            # ReplyReceived(verb=CONNECT, reply=Reply(220, ...))
+    conn.send(ehlo("here.org"))  # b"EHLO here.org\\r\\n"
+
+Bytes go in by `receive_data`, events come out of `next_event`, and `send` gives the bytes for the
+wire. Commands may be sent ahead of their replies (RFC 2920); each reply is matched to the oldest
+command that has none. Violations by this side raise `LocalProtocolError`, by the server
+`RemoteProtocolError`; nothing else is raised.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+
+from ehlo.smtp.capabilities import Capabilities, parse_capabilities
+from ehlo.smtp.command import Command
+from ehlo.smtp.content import DotStuffer
+from ehlo.smtp.deviations import Deviation, LocalProtocolError, RemoteProtocolError
+from ehlo.smtp.events import NEED_DATA, ClientEvent, ConnectionLost, ReplyPart, ReplyReceived
+from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
+from ehlo.smtp.reply import MAX_REPLY_LINE, ReplyReader
+from ehlo.smtp.stages import STAGE_OF_VERB, Stage
+from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
+
+#: RFC 2920 §3.1: only these may be followed by another command before their reply has come.
+_PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT"})
+
+
+class ClientConnection:
+    """A session as the client sees it.
+
+    `state` is what the replies so far confirm, `stage` where the session is now, `capabilities`
+    what the last EHLO or HELO brought (None before it and after a TLS handshake).
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_buffer",
+        "_closed",
+        "_pending",
+        "_replies",
+        "_stuffer",
+        "capabilities",
+        "stage",
+        "state",
+    )
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTED
+        self.stage: Stage = "banner"
+        self.capabilities: Capabilities | None = None
+        self._ahead = State.CONNECTED
+        self._buffer = ReceiveBuffer()
+        self._replies = ReplyReader()
+        self._pending: deque[tuple[str, Stage]] = deque(((CONNECT, "banner"),))
+        self._stuffer: DotStuffer | None = None
+        self._closed = False
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether a reply is still to come."""
+        return bool(self._pending)
+
+    @property
+    def buffered(self) -> int:
+        """How many octets have been received and not been read as events."""
+        return len(self._buffer)
+
+    # Sending.
+
+    def send(self, command: Command) -> bytes:
+        """The bytes of a command that may be given now; else raises `LocalProtocolError`."""
+        verb = command.verb
+        if verb not in ALLOWED[self._ahead]:
+            raise LocalProtocolError(why_not(self._ahead, verb))
+        if self._pending and self._pending[-1][0] not in _PIPELINED:
+            raise LocalProtocolError(
+                f"{verb} must wait for the reply to {self._pending[-1][0]} (RFC 2920 §3.1)."
+            )
+        data = command.encode()
+        self._expect(verb)
+        self._ahead = after(self._ahead, verb, 354 if verb == "DATA" else 250)
+        return data
+
+    def send_literal(self, line: bytes) -> bytes:
+        """Any line at all, for a debugger that wants to do wrong; a reply to it is expected."""
+        verb = line[:10].split(None, 1)[0].decode("ascii", "replace").upper() if line.strip() else ""
+        self._expect(verb)
+        return line
+
+    def send_auth_response(self, response: bytes | None) -> bytes:
+        """The answer to a SASL challenge, None to give up the exchange (RFC 4954 §4)."""
+        if self.state is not State.AUTH:
+            raise LocalProtocolError(why_not(self.state, "A SASL response"))
+        self._expect("AUTH")
+        return b"*\r\n" if response is None else base64.b64encode(response) + b"\r\n"
+
+    def send_content(self, chunk: bytes) -> bytes:
+        """The wire form of a piece of the message. The server must have said 354."""
+        if self.state is not State.CONTENT:
+            raise LocalProtocolError(why_not(self.state, "The message"))
+        if self._stuffer is None:
+            self._stuffer = DotStuffer()
+            self.stage = "message"
+        return self._stuffer.feed(chunk)
+
+    def end_content(self) -> bytes:
+        """The end of the message; a reply to it is expected."""
+        rest = self.send_content(b"")
+        stuffer, self._stuffer = self._stuffer, None
+        self._pending.append((CONTENT, "message"))
+        return rest + (stuffer.finish() if stuffer else b"")
+
+    def _expect(self, verb: str) -> None:
+        self.stage = STAGE_OF_VERB.get(verb, self.stage)
+        self._pending.append((verb, self.stage))
+
+    # Receiving.
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the server, in pieces of any size."""
+        self._buffer.feed(data)
+
+    def receive_eof(self) -> None:
+        """The server closed the connection."""
+        self._closed = True
+
+    def next_event(self) -> ClientEvent:
+        """The next event in the bytes received; `NEED_DATA` when there is none yet.
+
+        Raises `RemoteProtocolError` when what came cannot be a reply or passes a bound. The
+        session cannot go on after that.
+        """
+        try:
+            line = self._buffer.take_line(MAX_REPLY_LINE)
+        except LineTooLongError as error:
+            self.state = State.CLOSED
+            raise RemoteProtocolError(Deviation.LINE_TOO_LONG, error.start) from None
+        if line is None:
+            if not self._closed:
+                return NEED_DATA
+            self.state = State.CLOSED
+            return ConnectionLost(self._buffer.take_all(), self.stage)
+        try:
+            reply = self._replies.feed(line)
+        except RemoteProtocolError:
+            self.state = State.CLOSED
+            raise
+        pending = self._pending
+        if reply is None:
+            return ReplyPart(line, pending[0][1] if pending else self.stage)
+        if not pending:
+            # RFC 5321 §3.8 and §4.2.1: a server that shuts down says 421 unasked.
+            if reply.code == 421:
+                self.state = self._ahead = State.CLOSED
+            unasked = reply._replace(deviations=(*reply.deviations, Deviation.UNASKED))
+            return ReplyReceived(line, self.stage, "", unasked)
+        verb, stage = pending.popleft()
+        self.state = after(self.state, verb, reply.code)
+        if not pending:
+            self._ahead = self.state
+        if stage == "ehlo" and reply.code // 100 == 2:
+            self.capabilities = parse_capabilities(reply)
+        return ReplyReceived(line, stage, verb, reply)
+
+    def tls_started(self) -> None:
+        """The handshake after STARTTLS is done: the session begins anew, at EHLO (RFC 3207 §4.2)."""
+        if self.state is not State.TLS:
+            raise LocalProtocolError(why_not(self.state, "A TLS handshake"))
+        self.state = self._ahead = State.GREETED
+        self.capabilities = None
+
+    def check_before_tls(self) -> None:
+        """Raises `RemoteProtocolError` when bytes came after the reply to STARTTLS in clear.
+
+        Whoever sits on the path could have put them there; taking them for part of the protected
+        session is the flaw of CVE-2011-0411 (RFC 3207 §6).
+        """
+        if self._buffer:
+            raise RemoteProtocolError(Deviation.BYTES_BEFORE_TLS, self._buffer.take_all()[:MAX_REPLY_LINE])

@@ -1,0 +1,185 @@
+"""The server's end of a session, without any I/O.
+
+    conn = ServerConnection()
+    conn.send(Reply(220, ("mail.example.com ESMTP",)))
+    conn.receive_data(b"EHLO here.org\\r\\n")
+    conn.next_event()                       # CommandReceived(command=Command("EHLO", ...))
+    conn.send(Reply(250, ("mail.example.com", "PIPELINING")))
+
+Each event is answered by one `send` before the next is asked for: what the following bytes mean
+depends on that answer. A client that pipelines is served all the same; its bytes wait.
+"""
+
+from __future__ import annotations
+
+from ehlo.smtp.command import (
+    AUTH_LINE_LIMIT,
+    COMMAND_LINE_LIMIT,
+    EXTENDED_LINE_LIMIT,
+    CommandError,
+    decode_base64,
+    parse_command,
+)
+from ehlo.smtp.content import ContentReader
+from ehlo.smtp.deviations import Deviation, LocalProtocolError
+from ehlo.smtp.events import (
+    NEED_DATA,
+    AuthResponse,
+    CommandReceived,
+    CommandRejected,
+    ConnectionLost,
+    ContentReceived,
+    NeedData,
+    ServerEvent,
+)
+from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
+from ehlo.smtp.reply import Reply
+from ehlo.smtp.stages import STAGE_OF_VERB, Stage
+from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
+
+#: The largest message kept when the caller names no other bound, in octets.
+DEFAULT_MAX_MESSAGE = 10_240_000
+
+_KNOWN_VERBS = frozenset().union(*ALLOWED.values())
+_LONG_LINE_VERBS = frozenset({"MAIL", "RCPT"})
+
+
+class ServerConnection:
+    """A session as the server sees it.
+
+    `state` and `stage` say where it stands. `max_message` bounds what is kept of a message; the
+    rest of a larger one is read and dropped, so that the refusal comes after its dot.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_content",
+        "_content_size",
+        "_reader",
+        "_verb",
+        "max_message",
+        "stage",
+        "state",
+    )
+
+    def __init__(self, *, max_message: int = DEFAULT_MAX_MESSAGE) -> None:
+        self.state = State.CONNECTED
+        self.stage: Stage = "banner"
+        self.max_message = max_message
+        self._buffer = ReceiveBuffer()
+        self._closed = False
+        self._verb: str | None = CONNECT
+        self._reader: ContentReader | None = None
+        self._content = bytearray()
+        self._content_size = 0
+
+    @property
+    def buffered(self) -> int:
+        """How many octets have been received and not been read as events."""
+        return len(self._buffer)
+
+    def send(self, reply: Reply) -> bytes:
+        """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
+
+        Raises `LocalProtocolError` for a reply that nothing asked for, or that is malformed.
+        """
+        data = reply.encode()
+        if self._verb is None:
+            if reply.code != 421:
+                raise LocalProtocolError("No command waits for a reply.")
+            self.state = State.CLOSED
+            return data
+        self.state = after(self.state, self._verb, reply.code)
+        self._verb = None
+        if self.state is State.CONTENT:
+            self._reader = ContentReader()
+            self.stage = "message"
+        return data
+
+    def tls_started(self) -> None:
+        """The handshake after STARTTLS is done: the session begins anew, at EHLO (RFC 3207 §4.2)."""
+        if self.state is not State.TLS:
+            raise LocalProtocolError(why_not(self.state, "A TLS handshake"))
+        self.state = State.GREETED
+
+    def discard_before_tls(self) -> bytes:
+        """What came in clear behind STARTTLS; it must be thrown away (RFC 3207 §4.2)."""
+        return self._buffer.take_all()
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the client, in pieces of any size."""
+        self._buffer.feed(data)
+
+    def receive_eof(self) -> None:
+        """The client closed the connection."""
+        self._closed = True
+
+    def next_event(self) -> ServerEvent:
+        """The next event in the bytes received; `NEED_DATA` when there is none yet."""
+        if self._verb is not None:
+            raise LocalProtocolError("The last event has not been answered.")
+        if self._reader is not None:
+            return self._next_content(self._reader)
+        # The bound on a line depends on what it is, which is known only once it is there.
+        try:
+            line = self._buffer.take_line(AUTH_LINE_LIMIT)
+        except LineTooLongError as error:
+            return self._rejected(error.start, "", 500, "Line too long.", Deviation.LINE_TOO_LONG)
+        if line is None:
+            return self._lost() if self._closed else NEED_DATA
+        if self.state is State.AUTH:
+            return self._auth_response(line)
+        return self._command(line)
+
+    def _command(self, line: bytes) -> CommandReceived | CommandRejected:
+        try:
+            command = parse_command(line)
+        except CommandError as error:
+            return self._rejected(line, error.verb, error.code, str(error))
+        verb = command.verb
+        stage = STAGE_OF_VERB.get(verb)
+        if stage is not None:
+            self.stage = stage
+        if len(line) > COMMAND_LINE_LIMIT and verb != "AUTH":
+            limit = EXTENDED_LINE_LIMIT if verb in _LONG_LINE_VERBS else COMMAND_LINE_LIMIT
+            if len(line) > limit:
+                return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
+        if verb not in ALLOWED[self.state]:
+            if verb not in _KNOWN_VERBS:
+                return self._rejected(line, verb, 500, "Command not recognized.")
+            return self._rejected(line, verb, 503, why_not(self.state, verb))
+        self._verb = verb
+        return CommandReceived(line, self.stage, command)
+
+    def _rejected(
+        self, line: bytes, verb: str, code: int, why: str, deviation: Deviation | None = None
+    ) -> CommandRejected:
+        # The reply to it changes no state, which is what an unknown verb stands for.
+        self._verb = "(rejected)"
+        self.stage = STAGE_OF_VERB.get(verb, self.stage)
+        enhanced = "5.5.1" if code == 503 else "5.5.2" if code == 500 else "5.5.4"
+        return CommandRejected(line, self.stage, verb, Reply(code, (f"{enhanced} {why}",)), deviation)
+
+    def _auth_response(self, line: bytes) -> AuthResponse:
+        self._verb = "AUTH"
+        text = line.strip(b"\r\n").decode("ascii", "replace")
+        return AuthResponse(line, "auth", None if text == "*" else decode_base64(text))
+
+    def _next_content(self, reader: ContentReader) -> ContentReceived | ConnectionLost | NeedData:
+        content, rest = reader.feed(self._buffer.take_all())
+        self._content += content[: max(0, self.max_message - self._content_size)]
+        self._content_size += len(content)
+        if rest is None:
+            return self._lost() if self._closed else NEED_DATA
+        self._buffer.feed(rest)
+        self._reader = None
+        self._verb = CONTENT
+        size, self._content_size = self._content_size, 0
+        kept = bytes(self._content)
+        self._content.clear()
+        return ContentReceived(kept, size, "message", truncated=size > self.max_message)
+
+    def _lost(self) -> ConnectionLost:
+        self.state = State.CLOSED
+        return ConnectionLost(self._buffer.take_all(), self.stage, bytes(self._content))

@@ -1,0 +1,98 @@
+"""The state machine of a session, as two tables that client and server share.
+
+Rule 1: `ALLOWED` says which commands may be given in a state (RFC 5321 §4.1.4).
+Rule 2: `AFTER` says which state a command leads to, by the first digit of its reply. A pair that
+        is not in it leaves the state as it is: a refused command changes nothing.
+Rule 3: whatever the state, a 421 reply or a lost connection leads to CLOSED (RFC 5321 §3.8).
+
+Two steps of a session are no commands, yet get a reply; they have names of their own here:
+`CONNECT` (answered by the greeting) and `CONTENT` (the message up to its final dot).
+What remains outside the tables: LAST of BDAT, and pipelining, in `client.py` and `server.py`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    CONNECTED = "the greeting has not come yet"
+    TURNED_AWAY = "the greeting was a refusal: only QUIT may follow"
+    GREETED = "EHLO or HELO is due"
+    READY = "a transaction may begin"
+    MAIL = "the sender was accepted: recipients are due"
+    RCPT = "at least one recipient was accepted"
+    CONTENT = "the server waits for the message, up to the final dot"
+    CHUNKING = "BDAT chunks have begun: more of them, or BDAT LAST, are due"
+    AUTH = "a SASL exchange is under way"
+    TLS = "the TLS handshake is due"
+    CLOSED = "the session is over"
+
+
+CONNECT = "(connect)"
+CONTENT = "(content)"
+
+_ANY_TIME = frozenset({"NOOP", "RSET", "QUIT", "HELP", "VRFY", "EXPN"})
+_GREET = frozenset({"EHLO", "HELO", "LHLO"})
+
+ALLOWED: dict[State, frozenset[str]] = {
+    State.CONNECTED: frozenset(),
+    # RFC 5321 §3.1: after a 554 greeting the server waits for QUIT.
+    State.TURNED_AWAY: frozenset({"QUIT"}),
+    State.GREETED: _ANY_TIME | _GREET,
+    # XCLIENT and ETRN stand outside a transaction, as AUTH and STARTTLS do (RFC 4954 §4, RFC 3207 §4).
+    State.READY: _ANY_TIME | _GREET | {"MAIL", "AUTH", "STARTTLS", "ETRN", "XCLIENT"},
+    State.MAIL: _ANY_TIME | _GREET | {"RCPT"},
+    State.RCPT: _ANY_TIME | _GREET | {"RCPT", "DATA", "BDAT"},
+    State.CONTENT: frozenset(),
+    # RFC 3030 §2: between chunks of one message only BDAT and what ends the transaction.
+    State.CHUNKING: frozenset({"BDAT", "RSET", "NOOP", "QUIT"}) | _GREET,
+    State.AUTH: frozenset(),
+    State.TLS: frozenset(),
+    State.CLOSED: frozenset(),
+}
+
+AFTER: dict[tuple[str, int], State] = {
+    (CONNECT, 2): State.GREETED,
+    (CONNECT, 4): State.TURNED_AWAY,
+    (CONNECT, 5): State.TURNED_AWAY,
+    # RFC 5321 §4.1.4: EHLO in mid-session resets as RSET does.
+    ("EHLO", 2): State.READY,
+    ("HELO", 2): State.READY,
+    ("LHLO", 2): State.READY,
+    ("STARTTLS", 2): State.TLS,
+    ("AUTH", 3): State.AUTH,
+    ("AUTH", 2): State.READY,
+    ("AUTH", 4): State.READY,
+    ("AUTH", 5): State.READY,
+    ("MAIL", 2): State.MAIL,
+    ("RCPT", 2): State.RCPT,
+    ("DATA", 3): State.CONTENT,
+    # RFC 5321 §4.1.1.4: whatever the answer to the dot, the transaction is over.
+    (CONTENT, 2): State.READY,
+    (CONTENT, 4): State.READY,
+    (CONTENT, 5): State.READY,
+    ("RSET", 2): State.READY,
+    # XCLIENT starts the session anew (Postfix XCLIENT_README).
+    ("XCLIENT", 2): State.GREETED,
+    ("QUIT", 2): State.CLOSED,
+}
+
+#: The states in which a RSET does not lead to READY, because no EHLO came yet.
+BEFORE_EHLO = frozenset({State.CONNECTED, State.TURNED_AWAY, State.GREETED})
+
+
+def after(state: State, verb: str, code: int) -> State:
+    """The state that follows when, in `state`, `verb` is answered with `code`."""
+    if code == 421:
+        return State.CLOSED
+    if verb == "RSET" and state in BEFORE_EHLO:
+        return state
+    return AFTER.get((verb, code // 100), state)
+
+
+def why_not(state: State, verb: str) -> str:
+    """One sentence that says why `verb` may not be given in `state`."""
+    return f"{verb} may not be given here: {state.value} (RFC 5321 §4.1.4)."

@@ -1,0 +1,154 @@
+"""Exchanges: what was asked and what came back, derived from events.
+
+A command and its reply make one; so do the connect and the greeting, a message and the answer to
+its dot, and each step of the network (a look-up, an address tried, a handshake) by itself.
+The reader is fed event by event, so a view of a running session and a saved file are one thing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from ehlo.smtp.deviations import RemoteProtocolError
+from ehlo.smtp.reply import Reply, ReplyReader
+from ehlo.smtp.stages import Stage
+from ehlo.smtp.states import CONNECT, CONTENT
+from ehlo.transcript.event import Event
+
+Outcome = Literal["ok", "refused", "failed", "skipped"]
+
+#: The network's own steps: each is an event that says itself how it went.
+_NET_KINDS = frozenset({"dns", "connect", "tls"})
+
+
+class Exchange(NamedTuple):
+    """One exchange.
+
+    `verb` is the command's, `CONNECT` for the greeting, `CONTENT` for a message, "AUTH" also for the
+    responses within it, "" for what nobody asked for and for steps of the network. `numbers` are
+    the numbers of its events in the transcript. `problem` is the event of kind `error` that ended
+    it, or the step of the network that failed; `step` the network's event or the note of a skipped stage.
+    """
+
+    stage: Stage
+    verb: str
+    numbers: tuple[int, ...]
+    began: float
+    ended: float
+    command: Event | None = None
+    reply: Reply | None = None
+    problem: Event | None = None
+    step: Event | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        if self.problem is not None:
+            return "failed"
+        if self.step is not None:
+            return "skipped" if self.step.kind == "note" else "ok"
+        if self.reply is None:
+            return "failed"
+        return "ok" if self.reply.category in (2, 3) else "refused"
+
+    @property
+    def seconds(self) -> float:
+        """From the command (or the start of the step) to the last line of the reply."""
+        return max(0.0, self.ended - self.began)
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it was refused for now and may succeed later (RFC 5321 §4.2.1)."""
+        return self.reply is not None and self.reply.category == 4
+
+
+class _Waiting(NamedTuple):
+    """A command whose reply has not come yet. `began` None: it counts from the reply before it."""
+
+    stage: Stage
+    verb: str
+    number: int
+    event: Event
+
+
+class ExchangeReader:
+    """Derives exchanges from events that are fed one by one."""
+
+    def __init__(self) -> None:
+        self._replies = ReplyReader()
+        self._lines: list[int] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._number = -1
+        self._banner = False
+        self._last_end = 0.0
+        self._in_auth = False
+
+    def feed(self, event: Event) -> Exchange | None:
+        """Take the next event; the exchange that it completes, if it does."""
+        self._number += 1
+        exchange = self._feed(event)
+        if event.kind != "note":
+            self._last_end = event.t
+        return exchange
+
+    def _feed(self, event: Event) -> Exchange | None:
+        if event.kind in _NET_KINDS:
+            problem = event if "error" in event.facts else None
+            numbers = (self._number,)
+            return Exchange(event.stage, "", numbers, event.began, event.t, problem=problem, step=event)
+        if event.kind == "note":
+            if event.facts.get("skipped") is not True:
+                return None
+            return Exchange(event.stage, "", (self._number,), event.t, event.t, step=event)
+        if event.kind == "error":
+            return self._failed(event)
+        if event.who == "client" and event.kind in ("line", "data"):
+            self._waiting.append(_Waiting(event.stage, self._verb(event), self._number, event))
+            return None
+        if event.who == "server" and event.kind == "line":
+            return self._reply_line(event)
+        return None
+
+    def _verb(self, event: Event) -> str:
+        if event.kind == "data":
+            return CONTENT
+        if self._in_auth:
+            return "AUTH"
+        return event.text.split(None, 1)[0].upper() if event.text.strip() else ""
+
+    def _reply_line(self, event: Event) -> Exchange | None:
+        self._lines.append(self._number)
+        try:
+            reply = self._replies.feed(event.data or b"")
+        except RemoteProtocolError:
+            # The session stops here too, and says so in an error event that follows.
+            return None
+        if reply is None:
+            return None
+        numbers, self._lines = tuple(self._lines), []
+        if self._waiting:
+            stage, verb, number, command = self._waiting.popleft()
+            self._in_auth = verb == "AUTH" and reply.category == 3
+            return Exchange(stage, verb, (number, *numbers), command.began, event.t, command, reply)
+        first = not self._banner and event.stage == "banner"
+        self._banner = True
+        verb = CONNECT if first else ""
+        return Exchange(event.stage, verb, numbers, self._last_end, event.t, reply=reply)
+
+    def _failed(self, event: Event) -> Exchange:
+        numbers = (*self._lines, self._number)
+        self._lines = []
+        if self._waiting:
+            stage, verb, number, command = self._waiting.popleft()
+            self._waiting.clear()
+            return Exchange(stage, verb, (number, *numbers), command.began, event.t, command, problem=event)
+        verb = CONNECT if event.stage == "banner" and not self._banner else ""
+        return Exchange(event.stage, verb, numbers, self._last_end, event.t, problem=event)
+
+
+def exchanges(events: Iterable[Event]) -> list[Exchange]:
+    """All exchanges of a transcript, in the order in which they ended."""
+    reader = ExchangeReader()
+    return [exchange for event in events if (exchange := reader.feed(event))]

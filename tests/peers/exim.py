@@ -1,0 +1,182 @@
+"""Exim on a loopback port, run from the unpacked package.
+
+Debian's Exim was built for an account named Debian-exim and looks it up at every start. The account
+is not created: nss_wrapper, a library loaded in front of the C library, shows Exim a list of users
+in which it exists. Exim then never has to become root again (`deliver_drop_privilege`), which is
+also why its configuration needs no place on a list of trusted files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from .certificates import Certificate
+from .debian import shared_library, tree
+from .processes import Account, free_port, home, running
+from .world import (
+    DOMAIN,
+    HOST,
+    MAILBOXES,
+    PASSWORD,
+    REFUSED_SENDER,
+    SERVER_NAME,
+    SIZE_LIMIT,
+    USER,
+    MailServer,
+)
+
+BUILT_FOR = "Debian-exim"
+RUNS_AS = "mail"
+
+
+@contextlib.contextmanager
+def exim(
+    certificate: Certificate | None = None,
+    *,
+    size_limit: int = SIZE_LIMIT,
+    user: str = USER,
+    password: str = PASSWORD,
+    settings: str = "",
+) -> Iterator[MailServer]:
+    """Run Exim; with a certificate it offers STARTTLS, and TLS on connect on a second port.
+
+    AUTH PLAIN and LOGIN are offered to all, for one user; logging in changes nothing else.
+    `settings` are further lines of the configuration's main section.
+    """
+    binary = tree("exim4-daemon-light", "usr/sbin/exim4") / "usr/sbin/exim4"
+    wrapper = shared_library("libnss_wrapper.so", "libnss-wrapper")
+    with home("exim") as folder:
+        port = free_port()
+        tls_port = free_port() if certificate else None
+        ports = [port] if tls_port is None else [port, tls_port]
+        account = _account()
+        for name in ("spool", "log", "mail"):
+            (folder / name).mkdir()
+            account.give(folder / name)
+        sections = [
+            _names_and_places(folder, ports),
+            "tls_advertise_hosts =",
+            f"message_size_limit = {size_limit}",
+            settings,
+            POLICY,
+            DELIVERY.format(folder=folder, user=BUILT_FOR),
+            AUTHENTICATORS.format(user=user, password=password),
+        ]
+        if certificate:
+            files = certificate.copy_to(folder / "tls")
+            account.give(files.chain, files.key)
+            sections[1] = TLS.format(files=files, port=tls_port)
+        configuration = folder / "exim.conf"
+        configuration.write_text("\n".join(sections))
+        command: list[str | Path] = [binary, "-C", configuration, "-bdf"]
+        variables = _account_list(folder, account, wrapper)
+        with running(command, ports=ports, output=folder / "output", environment=variables):
+            maildirs = {mailbox: folder / "mail" / mailbox for mailbox in MAILBOXES}
+            yield MailServer(HOST, port, tls_port, folder / "log" / "main.log", maildirs)
+
+
+def _account() -> Account:
+    """Return who Exim runs as: an account of every Debian, or whoever runs the tests."""
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    entry = pwd.getpwnam(RUNS_AS)
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _account_list(folder: Path, account: Account, wrapper: Path) -> dict[str, str]:
+    """Write the list of users that Exim is to see; return the variables that make it see them."""
+    users = folder / "passwd"
+    groups = folder / "group"
+    users.write_text(
+        f"root:x:0:0::/root:/bin/sh\n{BUILT_FOR}:x:{account.user}:{account.group}::/:/usr/sbin/nologin\n"
+    )
+    groups.write_text(f"root:x:0:\n{BUILT_FOR}:x:{account.group}:\n")
+    return {
+        "LD_PRELOAD": str(wrapper),
+        "NSS_WRAPPER_PASSWD": str(users),
+        "NSS_WRAPPER_GROUP": str(groups),
+    }
+
+
+def _names_and_places(folder: Path, ports: list[int]) -> str:
+    listeners = " ; ".join(f"[{HOST}]:{number}" for number in ports)
+    return MAIN.format(folder=folder, name=SERVER_NAME, listeners=listeners)
+
+
+MAIN = """\
+primary_hostname = {name}
+local_interfaces = <; {listeners}
+spool_directory = {folder}/spool
+log_file_path = {folder}/log/%s.log
+pid_file_path = {folder}/spool/pid
+deliver_drop_privilege = true
+keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP
+add_environment =
+host_lookup =
+rfc1413_query_timeout = 0s
+smtp_accept_max = 0
+smtp_accept_reserve = 0
+acl_smtp_mail = check_sender
+acl_smtp_rcpt = check_recipient
+acl_smtp_data = accept
+"""
+
+TLS = """\
+tls_advertise_hosts = *
+tls_certificate = {files.chain}
+tls_privatekey = {files.key}
+tls_on_connect_ports = {port}
+"""
+
+# No texts of our own: a test is to see what Exim says.
+POLICY = f"""\
+begin acl
+check_sender:
+  deny    senders = {REFUSED_SENDER}
+  accept
+check_recipient:
+  deny    domains = ! {DOMAIN}
+          message = relay not permitted
+  require verify = recipient
+  accept
+"""
+
+DELIVERY = f"""\
+begin routers
+mailboxes:
+  driver = accept
+  domains = {DOMAIN}
+  local_parts = {" : ".join(mailbox.partition("@")[0] for mailbox in MAILBOXES)}
+  transport = maildir
+
+begin transports
+maildir:
+  driver = appendfile
+  directory = {{folder}}/mail/$local_part_data@{DOMAIN}
+  create_directory
+  maildir_format
+  return_path_add
+  envelope_to_add
+  delivery_date_add
+  user = {{user}}
+"""
+
+AUTHENTICATORS = """\
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if and {{ {{eq{{$auth2}}{{{user}}}}} {{eq{{$auth3}}{{{password}}}}} }} }}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if and {{ {{eq{{$auth1}}{{{user}}}}} {{eq{{$auth2}}{{{password}}}}} }} }}
+  server_set_id = $auth1
+"""

@@ -1,0 +1,85 @@
+"""The peers as pytest fixtures, each started once a test run, and only if a test asks for it.
+
+For use in a `conftest.py`: import the fixtures by name. A test whose peer is not on this machine is
+skipped with a reason that starts with ``peer missing:``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import aio, debian
+from .certificates import Authority
+from .exim import exim
+from .postfix import postfix
+from .sink import Sink, smtp_sink
+from .world import MailServer
+
+__all__ = [
+    "aiosmtpd_server",
+    "ca",
+    "exim_server",
+    "peer_program",
+    "postfix_server",
+    "sink_server",
+    "skip_if_missing",
+]
+
+
+@contextlib.contextmanager
+def skip_if_missing() -> Iterator[None]:
+    """Turn a missing peer into a skipped test."""
+    try:
+        yield
+    except debian.PeerMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the authority that has issued all servers' certificates."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def postfix_server(ca: Authority) -> Iterator[MailServer]:
+    """Run Postfix with STARTTLS and TLS on connect."""
+    with skip_if_missing(), postfix(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def exim_server(ca: Authority) -> Iterator[MailServer]:
+    """Run Exim with STARTTLS, TLS on connect and AUTH."""
+    with skip_if_missing(), exim(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sink_server() -> Iterator[Sink]:
+    """Run a sink that takes everything."""
+    with skip_if_missing(), smtp_sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def aiosmtpd_server(ca: Authority) -> Iterator[aio.AioServer]:
+    """Run aiosmtpd with STARTTLS, without AUTH."""
+    with aio.aiosmtpd_server(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def peer_program() -> Callable[[str], Path]:
+    """Return a function that finds a client such as ``swaks``, or skips the test."""
+
+    def find(name: str) -> Path:
+        with skip_if_missing():
+            return debian.program(name)
+        raise AssertionError("pytest.skip returned")
+
+    return find
