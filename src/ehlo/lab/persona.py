@@ -26,15 +26,17 @@ class Persona(NamedTuple):
     replies: dict[str, Reply]
 
     def reply(self, situation: str, **fields: str) -> Reply:
-        """The reply for a situation, with `{field}`s filled in."""
+        """The reply for a situation whose text has `{field}`s, filled in. Those without are in `replies`."""
         reply = self.replies[situation]
-        if not fields:
-            return reply
-        # What a client sent is repeated in full or not at all, and never breaks the line.
-        safe = {
-            name: "".join(c if c.isprintable() else "?" for c in text)[:256] for name, text in fields.items()
-        }
-        return Reply(reply.code, (reply.lines[0].format(**safe),))
+        return Reply(reply.code, (reply.lines[0].format_map(_Printable(fields)),))
+
+
+class _Printable(dict[str, str]):
+    """Fields for a reply. What a client sent never breaks the line, and is not repeated endlessly."""
+
+    def __getitem__(self, name: str) -> str:
+        text = super().__getitem__(name)[:256]
+        return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def load_persona(name: str = "postfix") -> Persona:

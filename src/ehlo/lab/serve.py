@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class Serve:
         "_policy",
         "_recipients",
         "_recorder",
+        "_replies",
         "_sender",
         "_user",
     )
@@ -64,6 +65,7 @@ class Serve:
         self._conn = connection
         self._recorder = recorder
         self._persona = persona
+        self._replies = persona.replies
         self._policy = policy
         self._deliver = deliver
         self._context = context
@@ -85,14 +87,14 @@ class Serve:
                 event: ServerEvent = yield receive
             except SessionError as error:
                 if error.error == "timed-out":
-                    yield Send(conn.send(persona.reply("timeout")), error.stage)
+                    yield Send(conn.send(persona.replies["timeout"]), error.stage)
                 return
             reply = self._answer(event)
             if reply.code >= 500:
                 self._errors += 1
                 if self._errors >= persona.errors:
                     # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
-                    reply = persona.reply("too-many-errors")
+                    reply = persona.replies["too-many-errors"]
             yield Send(conn.send(reply), event.stage)
             if conn.state is State.CLOSED:
                 return
@@ -110,16 +112,16 @@ class Serve:
         self._conn.tls_started()
 
     def _answer(self, event: ServerEvent) -> Reply:
-        if isinstance(event, CommandReceived):
+        if type(event) is CommandReceived:
             handler = _HANDLERS.get(event.command.verb)
             if handler is None:
-                return self._persona.reply("unknown-command")
+                return self._replies["unknown-command"]
             return handler(self, event.command)
-        if isinstance(event, ContentReceived):
+        if type(event) is ContentReceived:
             return self._message(event)
-        if isinstance(event, AuthResponse):
+        if type(event) is AuthResponse:
             return self._auth_response(event.response)
-        return self._refuse(event)
+        return self._refuse(event)  # type: ignore[arg-type]
 
     def _refuse(self, event: CommandRejected) -> Reply:
         """A line that is no command, or not one that may be given now."""
@@ -164,24 +166,24 @@ class Serve:
         sender = command.path or NULL_PATH
         size = command.parameters.get("SIZE")
         if size and int(size) > self._persona.size:
-            return self._persona.reply("size-declared")
+            return self._replies["size-declared"]
         if sender.address.lower() in self._policy.refused_senders:
             return self._persona.reply("sender-refused", address=sender.address)
         self._sender, self._recipients = sender, []
-        return self._persona.reply("mail")
+        return self._replies["mail"]
 
     def _rcpt(self, command: Command) -> Reply:
         if wrong := self._wrong_parameter(command):
             return wrong
         path = command.path
         if path is None or path.mailbox is None:
-            return self._persona.reply("rcpt-syntax")
+            return self._replies["rcpt-syntax"]
         if len(self._recipients) >= self._persona.recipients:
-            return self._persona.reply("too-many-recipients")
+            return self._replies["too-many-recipients"]
         if self._user is None and (refusal := self._policy.refusal(path.mailbox)):
             return self._persona.reply(refusal, address=path.address)
         self._recipients.append(path)
-        return self._persona.reply("rcpt")
+        return self._replies["rcpt"]
 
     def _wrong_parameter(self, command: Command) -> Reply | None:
         for keyword, value in command.parameters.items():
@@ -198,14 +200,14 @@ class Serve:
         sender, recipients = self._sender, tuple(self._recipients)
         self._reset()
         if event.truncated:
-            return self._persona.reply("size-received")
-        queue_id = secrets.token_hex(6)[:11].upper()
+            return self._replies["size-received"]
+        queue_id = f"{random.getrandbits(44):011X}"
         self._deliver(Message(queue_id, sender, recipients, event.content, self._recorder.transcript))
         return self._persona.reply("message", id=queue_id)
 
     def _rset(self, _: Command) -> Reply:
         self._reset()
-        return self._persona.reply("rset")
+        return self._replies["rset"]
 
     def _reset(self) -> None:
         self._sender, self._recipients = NULL_PATH, []
@@ -240,20 +242,20 @@ class Serve:
     def _auth_response(self, response: bytes | None) -> Reply:
         auth, self._auth = self._auth, None
         if response is None or not auth:
-            return self._persona.reply("auth-cancelled")
+            return self._replies["auth-cancelled"]
         auth.append(response.decode("utf-8", "replace"))
         if auth[0] == "LOGIN" and len(auth) == 2:
             self._auth = auth
-            return self._persona.reply("auth-password")
+            return self._replies["auth-password"]
         parts = auth[1].split("\0") if auth[0] == "PLAIN" else ["", *auth[1:]]
         if len(parts) == 3 and self._policy.users.get(parts[1]) == parts[2]:
             self._user = parts[1]
-            return self._persona.reply("auth")
-        return self._persona.reply("auth-failed")
+            return self._replies["auth"]
+        return self._replies["auth-failed"]
 
 
 def _says(situation: str) -> Callable[[Serve, Command], Reply]:
-    return lambda serve, _: serve._persona.reply(situation)
+    return lambda serve, _: serve._replies[situation]
 
 
 _HANDLERS: dict[str, Callable[[Serve, Command], Reply]] = {

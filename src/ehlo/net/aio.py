@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from ehlo.net.errors import classify_os_error
-from ehlo.net.intents import Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
+from ehlo.net.intents import DONE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
 from ehlo.net.session import Session
 
@@ -36,7 +36,7 @@ async def run(session: Session, shared: Loop, nameserver: Nameserver | None = No
         need = session.start()
         while type(need) is not Done:
             if isinstance(need, Connect):
-                bridge = _Bridge(session, shared)
+                bridge = _Bridge(shared, session)
                 need = await _connect(session, bridge, need)
             elif isinstance(need, FindMailHosts | Resolve):
                 need = await _look_up(session, need, shared.loop, nameserver)
@@ -87,16 +87,25 @@ async def _look_up(
 
 
 class _Bridge(asyncio.BufferedProtocol):
-    """Joins a transport and a session."""
+    """Joins a transport and a session. A server's session is made when the connection is there, by
+    `on_open`; a client's exists before."""
 
-    __slots__ = ("_need", "_shared", "_timer", "_transport", "_waiter", "on_close", "session")
+    __slots__ = ("_need", "_on_close", "_on_open", "_session", "_shared", "_timer", "_transport", "_waiter")
 
-    def __init__(self, session: Session, shared: Loop) -> None:
-        self.session = session
-        self.on_close: Callable[[_Bridge], None] | None = None
+    def __init__(
+        self,
+        shared: Loop,
+        session: Session | None = None,
+        *,
+        on_open: Callable[[_Bridge, asyncio.Transport], Session | None] | None = None,
+        on_close: Callable[[_Bridge], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._on_open = on_open
+        self._on_close = on_close
         self._shared = shared
         self._transport: asyncio.Transport | None = None
-        self._need: Need = Done()
+        self._need: Need = DONE
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[Need] | None = None
 
@@ -117,9 +126,11 @@ class _Bridge(asyncio.BufferedProtocol):
         self._waiter = self.loop.create_future()
         return await self._waiter
 
-    def serve(self) -> None:
-        """Run a server's session; its connection has just been made."""
-        self._go_on(self.session.start())
+    def abandon(self, note: str) -> None:
+        """End the session at once."""
+        if self._session is not None:
+            self._session.abandon(note)
+        self.close()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -127,7 +138,7 @@ class _Bridge(asyncio.BufferedProtocol):
             self._timer = None
         transport, self._transport = self._transport, None
         if transport is not None:
-            if rest := self.session.take_outgoing():
+            if self._session is not None and (rest := self._session.take_outgoing()):
                 transport.write(rest)
             transport.close()
 
@@ -135,31 +146,41 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        if self._on_open is not None:
+            self._session = self._on_open(self, transport)  # type: ignore[arg-type]
+            if self._session is None:
+                self.close()
+            else:
+                self._go_on(self._session.start())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return self._shared.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._go_on(self.session.data_received(bytes(self._shared.buffer[:nbytes])))
+        if self._session is not None:
+            self._go_on(self._session.data_received(bytes(self._shared.buffer[:nbytes])))
 
     def eof_received(self) -> bool:
-        self._go_on(self.session.eof_received())
+        if self._session is not None:
+            self._go_on(self._session.eof_received())
         # The transport stays open until the flow has ended: it may still have something to say.
         return self._transport is not None
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
-            self._go_on(self.session.connection_failed(lost))
-        if self.on_close is not None:
-            self.on_close(self)
+            self._go_on(self._session.connection_failed(lost))
+        if self._on_close is not None:
+            self._on_close(self)
 
     def resume_writing(self) -> None:
-        if type(self._need) is Flush:
-            self._go_on(self.session.resume())
+        if type(self._need) is Flush and self._session is not None:
+            self._go_on(self._session.resume())
 
     def _go_on(self, need: Need) -> None:
-        session, transport = self.session, self._transport
+        session, transport = self._session, self._transport
+        if session is None:
+            return
         while True:
             self._need = need
             kind = type(need)
@@ -171,7 +192,7 @@ class _Bridge(asyncio.BufferedProtocol):
             break
         if kind is Read or kind is Flush:
             if self._timer is None:
-                delay = need.deadline - session.recorder.now()  # type: ignore[union-attr]
+                delay = session.deadline - session.recorder.now()
                 self._timer = self.loop.call_later(max(0.0, delay), self._on_timer)
         elif isinstance(need, Pause):
             self.loop.call_later(need.seconds, self._after_pause)
@@ -183,18 +204,16 @@ class _Bridge(asyncio.BufferedProtocol):
                 waiter.set_result(need)
 
     def _after_pause(self) -> None:
-        if type(self._need) is Pause:
-            self._go_on(self.session.resume())
+        if type(self._need) is Pause and self._session is not None:
+            self._go_on(self._session.resume())
 
     def _on_timer(self) -> None:
         # One timer a session: deadlines move on with every reply, the timer only when it rings.
         self._timer = None
-        need = self._need
-        if isinstance(need, Read | Flush):
-            if self.session.recorder.now() >= need.deadline:
-                self._go_on(self.session.timed_out())
-            else:
-                self._go_on(need)
+        session = self._session
+        if session is not None and isinstance(self._need, Read | Flush):
+            late = session.recorder.now() >= session.deadline
+            self._go_on(session.timed_out() if late else self._need)
 
 
 class Server:
@@ -204,7 +223,6 @@ class Server:
         self._make_session = make_session
         self._server: asyncio.Server | None = None
         self._bridges: set[_Bridge] = set()
-        self._shared: Loop | None = None
 
     @property
     def sessions(self) -> int:
@@ -213,8 +231,8 @@ class Server:
 
     async def start(self, host: str, port: int, *, backlog: int = 1024) -> int:
         """Listen; gives the port. Raises `OSError`."""
-        self._shared = Loop()
-        self._server = await self._shared.loop.create_server(self._accept, host, port, backlog=backlog)
+        shared = self._shared = Loop()
+        self._server = await shared.loop.create_server(self._accept, host, port, backlog=backlog)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -223,34 +241,17 @@ class Server:
             return
         self._server.close()
         for bridge in tuple(self._bridges):
-            bridge.session.abandon("the server was stopped")
-            bridge.close()
+            bridge.abandon("the server was stopped")
         # One turn of the loop lets the transports close.
         await asyncio.sleep(0)
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return _Acceptor(self)
+        return _Bridge(self._shared, on_open=self._begin, on_close=self._bridges.discard)
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """A connection was made: give it a session, or close it."""
+    def _begin(self, bridge: _Bridge, transport: asyncio.Transport) -> Session | None:
+        """A connection was made: the session for it, or None to turn it away."""
         peer = transport.get_extra_info("peername") or ("", 0)
         session = self._make_session(str(peer[0]), int(peer[1]))
-        if session is None or self._shared is None:
-            transport.close()
-            return
-        bridge = _Bridge(session, self._shared)
-        bridge.on_close = self._bridges.discard
-        self._bridges.add(bridge)
-        bridge.connection_made(transport)
-        transport.set_protocol(bridge)
-        bridge.serve()
-
-
-class _Acceptor(asyncio.Protocol):
-    """Stands in until the peer's address is known, which a session is made with."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._server.begin(transport)  # type: ignore[arg-type]
+        if session is not None:
+            self._bridges.add(bridge)
+        return session

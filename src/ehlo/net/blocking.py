@@ -47,11 +47,11 @@ class _Driver:
     def _meet(self, need: Need) -> Need:
         session = self._session
         if isinstance(need, Read):
-            if failed := self._send(need.deadline):
+            if failed := self._send(session.deadline):
                 return failed
-            return self._receive(need.deadline)
+            return self._receive(session.deadline)
         if isinstance(need, Flush):
-            return self._send(need.deadline) or session.resume()
+            return self._send(session.deadline) or session.resume()
         if isinstance(need, Connect):
             return self._connect(need)
         if isinstance(need, Pause):

@@ -100,19 +100,19 @@ Flow = Generator[Intent, Any, None]
 
 
 class Read(NamedTuple):
-    """A driver shall wait for bytes until `deadline` (on the session's clock)."""
-
-    deadline: float
+    """A driver shall wait for bytes, until `Session.deadline`."""
 
 
 class Flush(NamedTuple):
-    """A driver shall hand the outgoing bytes to the network before the session goes on."""
-
-    deadline: float
+    """A driver shall hand the outgoing bytes to the network before the session goes on, by
+    `Session.deadline`."""
 
 
 class Done(NamedTuple):
     """The flow has ended: a driver shall close."""
+
+
+READ, FLUSH, DONE = Read(), Flush(), Done()
 
 
 #: What a session needs of its driver.

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from ehlo.net.errors import NETWORK_ERRORS, SessionError
 from ehlo.net.intents import (
+    DONE,
+    FLUSH,
+    READ,
     Connect,
     Done,
     FindMailHosts,
     Flow,
-    Flush,
     Intent,
     Need,
-    Read,
     Receive,
     Resolve,
     Send,
@@ -69,7 +70,7 @@ class Connection(Protocol):
     stage: Stage
 
     @property
-    def buffered(self) -> int: ...  # noqa: D102
+    def between_lines(self) -> bool: ...  # noqa: D102
     def receive_data(self, data: bytes) -> None: ...  # noqa: D102
     def receive_eof(self) -> None: ...  # noqa: D102
     def next_event(self) -> ConnectionEvent: ...  # noqa: D102
@@ -93,6 +94,7 @@ class Session:
         "_us",
         "connected",
         "connection",
+        "deadline",
         "recorder",
     )
 
@@ -106,7 +108,9 @@ class Session:
         self._outgoing: list[bytes] = []
         self._outgoing_size = 0
         self._tls: TLSLayer | None = None
-        self._need: Need = Done()
+        #: Until when to wait for what the session needs, on the recorder's clock.
+        self.deadline = 0.0
+        self._need: Need = DONE
         self._asked: Intent | None = None
         self._asked_at = 0.0
         self._arrived = 0.0
@@ -145,7 +149,7 @@ class Session:
         self._arrived = self.recorder.now()
         if self._tls is not None:
             return self._encrypted_received(self._tls, data)
-        if self.connection.buffered == 0:
+        if self.connection.between_lines:
             self._first = self._arrived
         self.connection.receive_data(data)
         return self._pump()
@@ -159,7 +163,7 @@ class Session:
         return self._connection_lost(error)
 
     def timed_out(self) -> Need:
-        """The deadline of the last `Read` or `Flush` passed."""
+        """The deadline of a `Read` or `Flush` passed."""
         if type(self._asked) is StartTLS:
             return self._tls_failed("timed-out", NETWORK_ERRORS["timed-out"])
         return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
@@ -202,41 +206,46 @@ class Session:
         flow, recorder = self._flow, self.recorder
         while True:
             value: object = None
-            if isinstance(intent, Send):
+            if type(intent) is Send:
                 if self._lost:
                     intent = flow.throw(self._drain())
                     continue
                 self._write(intent.data)
                 recorder.add_lines(self._us, intent.stage, intent.data)
-            elif isinstance(intent, Receive):
+            elif type(intent) is Receive:
                 event = self._next_event()
                 if event is None:
                     # Only now is there something to wait for: until then no clock is read.
-                    return self._wait(intent, Read(recorder.now() + intent.timeout))
+                    return self._wait_until(intent, intent.timeout, READ)
                 if isinstance(event, SessionError):
                     intent = flow.throw(event)
                     continue
                 value = event
-            elif isinstance(intent, Upload):
+            elif type(intent) is Upload:
                 if self._lost:
                     intent = flow.throw(self._drain())
                     continue
                 self._write(intent.data)
                 if self._outgoing_size > HIGH_WATER:
-                    return self._wait(intent, Flush(recorder.now() + intent.timeout))
-            elif isinstance(intent, StartTLS):
+                    return self._wait_until(intent, intent.timeout, FLUSH)
+            elif type(intent) is StartTLS:
                 from ehlo.net.tls import TLSLayer
 
                 self._tls = TLSLayer(intent.context, intent.name)
                 self._asked_at = recorder.now()
-                self._wait(intent, Read(self._asked_at + intent.timeout))
+                self._wait_until(intent, intent.timeout, READ)
                 return self._go_on_with_handshake()
             else:
                 self._asked_at = recorder.now()
-                return self._wait(intent, intent)
+                return self._wait(intent, intent)  # type: ignore[arg-type]
             intent = flow.send(value)
 
     def _wait(self, asked: Intent, need: Need) -> Need:
+        self._asked, self._need = asked, need
+        return need
+
+    def _wait_until(self, asked: Intent, timeout: float, need: Need) -> Need:
+        self.deadline = self.recorder.now() + timeout
         self._asked, self._need = asked, need
         return need
 
@@ -248,7 +257,7 @@ class Session:
                 self._collect_tls()
             by = self._peer if self._lost else self._us
             self.recorder.add(by, "close", self.connection.stage)
-        self._need = Done()
+        self._need = DONE
         return self._need
 
     # The peer.
@@ -272,15 +281,16 @@ class Session:
             except RemoteProtocolError as error:
                 self._record_line(connection.stage, error.line)
                 return self._error(error.deviation.value, error.detail)
-            if isinstance(event, NeedData):
+            kind = type(event)
+            if kind is NeedData:
                 return None
-            if isinstance(event, ContentReceived):
-                self._record_content(event)
+            if kind is ContentReceived:
+                self._record_content(event)  # type: ignore[arg-type]
                 return event
-            if isinstance(event, ConnectionLost):
-                return self._record_lost(event)
-            self._record_line(event.stage, event.line)
-            if not isinstance(event, ReplyPart):
+            if kind is ConnectionLost:
+                return self._record_lost(event)  # type: ignore[arg-type]
+            self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+            if kind is not ReplyPart:
                 return event
 
     def _record_line(self, stage: Stage, line: bytes) -> None:
@@ -388,7 +398,7 @@ class Session:
         self._collect_tls()
         if not plain:
             return self._need
-        if self.connection.buffered == 0:
+        if self.connection.between_lines:
             self._first = self._arrived
         self.connection.receive_data(plain)
         return self._pump()

@@ -112,7 +112,7 @@ def _parse_literal(text: str) -> str:
 
 def parse_mailbox(text: str) -> Mailbox:
     """Read `local-part@domain`. Raises `AddressError`."""
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise AddressError(ascii(text)[1:-1], "it is not valid UTF-8")
     found = _QUOTED_STRING.match(text) if text.startswith('"') else _DOT_STRING.match(text)
     if not found:

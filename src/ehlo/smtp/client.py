@@ -66,9 +66,9 @@ class ClientConnection:
         return bool(self._pending)
 
     @property
-    def buffered(self) -> int:
-        """How many octets have been received and not been read as events."""
-        return len(self._buffer)
+    def between_lines(self) -> bool:
+        """Whether all octets received so far have been read as events."""
+        return self._buffer.empty
 
     # Sending.
 

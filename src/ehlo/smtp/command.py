@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from ehlo.smtp.address import AddressError, Path, parse_domain, parse_path
@@ -118,8 +119,12 @@ def decode_base64(text: str) -> bytes | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def parse_command(line: bytes) -> Command:
-    """Read one line with its ending. Raises `CommandError`."""
+    """Read one line with its ending. Raises `CommandError`.
+
+    Clients repeat themselves, so the last ones read are remembered; a `Command` never changes.
+    """
     deviations: list[Deviation] = []
     if line.isascii() and line.endswith(b"\r\n") and b"\0" not in line and line.count(b"\r") == 1:
         text = line[:-2].decode("ascii")

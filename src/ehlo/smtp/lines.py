@@ -28,6 +28,11 @@ class ReceiveBuffer:
     def __len__(self) -> int:
         return len(self._data) - self._start
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be understood."""
+        return self._start == len(self._data)
+
     def feed(self, data: bytes) -> None:
         """Append what arrived."""
         start = self._start

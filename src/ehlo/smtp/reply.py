@@ -8,6 +8,7 @@ so that `Reply.encode` gives back the very bytes.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from ehlo.smtp.deviations import Deviation, LocalProtocolError, RemoteProtocolError
@@ -84,23 +85,27 @@ class Reply(NamedTuple):
 
     def encode(self) -> bytes:
         """The bytes on the wire. Strict: raises `LocalProtocolError` on what may not be sent."""
-        code = self.code
-        if not (200 <= code <= 559 and code // 10 % 10 <= 5):
-            raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")
-        if not self.lines:
-            raise LocalProtocolError("A reply has at least one line (RFC 5321 §4.2).")
-        last = len(self.lines) - 1
-        out = ""
-        for number, text in enumerate(self.lines):
-            if _UNWRITABLE.search(text):
-                raise LocalProtocolError("A reply text may not contain control characters.")
-            out += f"{code} {text}\r\n" if number == last else f"{code}-{text}\r\n"
-        encoded = out.encode("utf-8", "surrogateescape")
-        if len(encoded) > REPLY_LINE_LIMIT:
-            for line in encoded.splitlines(keepends=True):
-                if len(line) > REPLY_LINE_LIMIT:
-                    raise LocalProtocolError("A reply line has at most 512 octets (RFC 5321 §4.5.3.1.5).")
-        return encoded
+        return _encode(self)
+
+
+@lru_cache(maxsize=256)
+def _encode(reply: Reply) -> bytes:
+    # Servers repeat themselves even more than clients do.
+    code = reply.code
+    if not (200 <= code <= 559 and code // 10 % 10 <= 5):
+        raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")
+    if not reply.lines:
+        raise LocalProtocolError("A reply has at least one line (RFC 5321 §4.2).")
+    lines = []
+    for text in reply.lines:
+        if _UNWRITABLE.search(text):
+            raise LocalProtocolError("A reply text may not contain control characters.")
+        line = f"{code}-{text}\r\n".encode("utf-8", "surrogateescape")
+        if len(line) > REPLY_LINE_LIMIT:
+            raise LocalProtocolError("A reply line has at most 512 octets (RFC 5321 §4.5.3.1.5).")
+        lines.append(line)
+    lines[-1] = lines[-1].replace(b"-", b" ", 1)
+    return b"".join(lines)
 
 
 class ReplyLine(NamedTuple):

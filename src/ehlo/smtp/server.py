@@ -75,9 +75,9 @@ class ServerConnection:
         self._content_size = 0
 
     @property
-    def buffered(self) -> int:
-        """How many octets have been received and not been read as events."""
-        return len(self._buffer)
+    def between_lines(self) -> bool:
+        """Whether all octets received so far have been read as events."""
+        return self._buffer.empty
 
     def send(self, reply: Reply) -> bytes:
         """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
@@ -119,6 +119,8 @@ class ServerConnection:
         """The next event in the bytes received; `NEED_DATA` when there is none yet."""
         if self._verb is not None:
             raise LocalProtocolError("The last event has not been answered.")
+        if self._buffer.empty and not self._closed:
+            return NEED_DATA
         if self._reader is not None:
             return self._next_content(self._reader)
         # The bound on a line depends on what it is, which is known only once it is there.

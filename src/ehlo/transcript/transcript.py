@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -36,6 +37,8 @@ class Transcript(NamedTuple):
     events: list[Event]
     complete: bool = True
 
+
+_LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 
 Listener = Callable[[Event], None]
 
@@ -93,8 +96,7 @@ class Recorder:
 
     def add_lines(self, who: Who, stage: Stage, data: bytes) -> None:
         """Record the lines in `data`, which were sent just now."""
-        if data.count(b"\n") == 1:
-            self.add(who, "line", stage, data)
-        else:
-            for line in data.splitlines(keepends=True):
-                self.add(who, "line", stage, line)
+        t = self._clock() - self._zero
+        lines = (data,) if data.count(b"\n") == 1 else _LINES.findall(data)
+        for line in lines:
+            self.put(Event(t, who, "line", stage, line))
