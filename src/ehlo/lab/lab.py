@@ -59,6 +59,11 @@ class Lab:
         self._server = Server(self._make_session)
         self._count = 0
 
+    @property
+    def session_count(self) -> int:
+        """How many sessions there have been."""
+        return self._count
+
     @cached_property
     def identity(self) -> Identity:
         """The server's certificate; made when it is first needed, if none was given."""

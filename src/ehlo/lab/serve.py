@@ -188,9 +188,7 @@ class Serve:
     def _wrong_parameter(self, command: Command) -> Reply | None:
         for keyword, value in command.parameters.items():
             known = PARAMETERS.get(keyword)
-            offered = known is not None and any(
-                line.split()[0] == known.extension for line in self._keywords()
-            )
+            offered = known is not None and any(line.split()[0] == known.extension for line in self._keywords())
             if not offered or check_parameter(command.verb, keyword, value):
                 word = keyword if value is None else f"{keyword}={value}"
                 return self._persona.reply("parameter", word=word)

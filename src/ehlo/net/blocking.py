@@ -114,9 +114,7 @@ class _Driver:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            return self._session.fail(
-                classify_os_error(error, "connect-failed"), error.strerror or str(error)
-            )
+            return self._session.fail(classify_os_error(error, "connect-failed"), error.strerror or str(error))
         self._socket = sock
         return self._session.resume(Address(family, local[0], local[1]))
 

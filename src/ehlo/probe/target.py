@@ -6,6 +6,7 @@ import re
 from typing import Literal, NamedTuple
 
 from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
+from ehlo.transcript.event import JsonValue
 
 Scheme = Literal["smtp", "smtps"]
 
@@ -37,6 +38,16 @@ class Target(NamedTuple):
     def tls_on_connect(self) -> bool:
         """Whether TLS comes before the greeting (RFC 8314 §3)."""
         return self.scheme == "smtps"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The target as it stands in JSON documents."""
+        return {
+            "given": self.given,
+            "host": self.host,
+            "port": self.port,
+            "scheme": self.scheme,
+            "mx": self.mx,
+        }
 
     def __str__(self) -> str:
         if self.mx:

@@ -117,9 +117,7 @@ class Walk:
     def _connect_to(self, host: str) -> Asking[None]:
         plan = self._plan
         began = self._recorder.now()
-        addresses: tuple[Address, ...] = yield Resolve(
-            host, plan.target.port, plan.family, plan.timeouts.at("dns")
-        )
+        addresses: tuple[Address, ...] = yield Resolve(host, plan.target.port, plan.family, plan.timeouts.at("dns"))
         answers = [address.host for address in addresses]
         if answers != [host]:
             self._recorder.add(
@@ -217,9 +215,7 @@ class Walk:
                 message = f"the server offers {' '.join(offered)}, ehlo knows {known}"
                 self._fail("auth", "no-common-mechanism", message)
             if not self._encrypted and not plan.auth_in_clear:
-                self._fail(
-                    "auth", "auth-in-clear", "the password was not sent: the connection is not encrypted"
-                )
+                self._fail("auth", "auth-in-clear", "the password was not sent: the connection is not encrypted")
             if self._certificate_problem and not plan.insecure:
                 message = "the password was not sent: the server's certificate does not verify"
                 self._fail("auth", "certificate-not-verified", message)

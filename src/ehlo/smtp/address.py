@@ -118,9 +118,7 @@ def parse_mailbox(text: str) -> Mailbox:
     if not found:
         if text.startswith('"'):
             raise AddressError(text, "the quoted local part is not closed")
-        raise AddressError(
-            text, "the part before the @ is empty or begins with a character that needs quoting"
-        )
+        raise AddressError(text, "the part before the @ is empty or begins with a character that needs quoting")
     local_part, rest = found[0], text[found.end() :]
     if not rest:
         raise AddressError(text, "there is no @ with a domain behind it")

@@ -78,9 +78,7 @@ class ClientConnection:
         if verb not in ALLOWED[self._ahead]:
             raise LocalProtocolError(why_not(self._ahead, verb))
         if self._pending and self._pending[-1][0] not in _PIPELINED:
-            raise LocalProtocolError(
-                f"{verb} must wait for the reply to {self._pending[-1][0]} (RFC 2920 §3.1)."
-            )
+            raise LocalProtocolError(f"{verb} must wait for the reply to {self._pending[-1][0]} (RFC 2920 §3.1).")
         data = command.encode()
         self._expect(verb)
         self._ahead = after(self._ahead, verb, 354 if verb == "DATA" else 250)

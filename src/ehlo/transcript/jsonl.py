@@ -95,7 +95,8 @@ class Writer:
         self._write(event_to_json(event))
 
     def _write(self, record: dict[str, JsonValue]) -> None:
-        self._stream.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        # ASCII alone, so that a transcript can be looked at with `cat` whatever a server sent.
+        self._stream.write(json.dumps(record, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 

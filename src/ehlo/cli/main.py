@@ -1,0 +1,126 @@
+"""The command `ehlo`: finds the subcommand, runs it, turns what goes wrong into a sentence and a status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ehlo import __version__
+from ehlo.cli.commands import COMMANDS, Command, UsageError
+
+_EXIT_USAGE = 2
+_EXIT_BUG = 70
+_EXIT_INTERRUPTED = 130
+
+_DESCRIPTION = "The SMTP debugger: see every step of a mail session, what each reply means, where it failed."
+_EPILOG = """\
+examples:
+  ehlo demo
+  ehlo check mail.example.com -f me@here.org -t you@example.com
+  ehlo check you@example.com
+  ehlo send mail.example.com:587 -f me@here.org -t you@example.com --user me
+  ehlo lab --port 2525
+
+Each command has its own help: ehlo check --help
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is, and exit with status 2."""
+        self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nSee {self.prog} --help.\n")
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """The parser with all commands; for help, completion and the manual page."""
+    parser = _top_parser()
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
+    for command in COMMANDS:
+        _configure(command, subparsers.add_parser(command.name, help=command.summary))
+    return parser
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="ehlo",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ehlo {__version__}")
+    return parser
+
+
+def _configure(command: Command, parser: argparse.ArgumentParser) -> None:
+    module = command.load()
+    parser.description = command.summary[0].upper() + command.summary[1:] + "."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = module.EPILOG
+    module.configure(parser)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; gives the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None or sys.stderr is None:
+        # Closed by the shell (>&-): without the one there is no output, without the other no word of it.
+        if sys.stderr is not None:
+            sys.stderr.write("ehlo: standard output is closed, so there is nowhere to write to.\n")
+        return _EXIT_USAGE
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+    except UsageError as error:
+        sys.stderr.write(f"ehlo {words[0]}: {error}\n")
+        return _EXIT_USAGE
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        return _EXIT_USAGE
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _drop_stdout()
+        sys.stderr.write(f"ehlo: the output cannot be written: {error.strerror}.\n")
+        return _EXIT_USAGE
+    except Exception as error:
+        return _bug(error)
+    return status
+
+
+def _run(words: list[str]) -> int:
+    command = next((command for command in COMMANDS if words and command.name == words[0]), None)
+    if command is None:
+        # Nothing is run, so it may cost what it costs: this is help, or a mistake.
+        full_parser().parse_args(words or ["--help"])
+        return _EXIT_USAGE
+    # The other commands are not even imported: start-up time is part of the product.
+    parser = Parser(prog=f"ehlo {command.name}")
+    _configure(command, parser)
+    return command.load().run(parser.parse_args(words[1:]))
+
+
+def _drop_stdout() -> None:
+    """Nobody reads any more: keep the interpreter from complaining about it at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+
+
+def _bug(error: Exception) -> int:
+    if os.environ.get("EHLO_TRACEBACK"):
+        raise error
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "?"
+    sys.stderr.write(
+        f"ehlo: this is a bug in ehlo: {type(error).__name__}: {error} (at {place}).\n"
+        "Please report it; with EHLO_TRACEBACK=1 in the environment the whole traceback is shown.\n"
+    )
+    return _EXIT_BUG

@@ -1,0 +1,107 @@
+"""Runs a client session for a command: live view, record, verdict, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from ehlo.cli.commands import UsageError
+from ehlo.cli.options import nameserver_from
+from ehlo.diagnosis.judge import judge
+from ehlo.net.blocking import run
+from ehlo.probe.plan import Plan
+from ehlo.probe.walk import client_session
+from ehlo.report.style import style_of
+from ehlo.report.terminal import SessionView
+from ehlo.transcript.event import Event
+from ehlo.transcript.redaction import Redactor, redact
+from ehlo.transcript.transcript import Transcript
+
+#: Smaller messages are gone before a progress bar could be seen.
+_BAR_FROM = 500_000
+_BAR_COLUMNS = 30
+
+
+def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
+    """Carry out a plan as the options say, and give the exit status."""
+    nameserver = nameserver_from(args.dns_server)
+    listeners: list[Callable[[Event], None]] = []
+    quiet = args.quiet or args.json
+    view = None
+    if not quiet:
+        style = style_of(sys.stdout, args.color)
+        view = SessionView(
+            sys.stdout,
+            style,
+            verbose=args.verbose,
+            show_secrets=args.show_secrets,
+            live=sys.stdout.isatty(),
+        )
+        listeners.append(view.event)
+    record = _open_record(args.record) if args.record else None
+
+    def listen(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    session = client_session(plan, listen, None if quiet else _progress_bar())
+    if record is not None:
+        listeners.append(_writer(record, session.recorder.transcript, show_secrets=args.show_secrets))
+    if view is not None:
+        view.begin(session.recorder.header)
+    try:
+        run(session, nameserver)
+    except KeyboardInterrupt:
+        pass  # The interruption is in the transcript; what is known so far is shown.
+    finally:
+        if record is not None:
+            record.close()
+    transcript = session.recorder.transcript
+    shown = transcript if args.show_secrets else redact(transcript)
+    verdict = judge(shown)
+    if view is not None:
+        view.finish(shown, verdict)
+    if args.json:
+        from ehlo.cli.json_output import print_document
+        from ehlo.report.document import session_document
+
+        print_document(session_document(command, plan.target.to_json(), shown, verdict))
+    return verdict.exit_status
+
+
+def _open_record(name: str) -> TextIO:
+    try:
+        return open(name, "w", encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"The record '{name}' cannot be written: {error.strerror}.") from None
+
+
+def _writer(stream: TextIO, transcript: Transcript, *, show_secrets: bool) -> Callable[[Event], None]:
+    from ehlo.transcript.jsonl import Writer
+
+    writer = Writer(stream, transcript.header._replace(redacted=not show_secrets))
+    redactor = Redactor()
+
+    def write(event: Event) -> None:
+        writer.add(event if show_secrets else redactor.redact(event))
+
+    return write
+
+
+def _progress_bar() -> Callable[[int, int], None] | None:
+    """A bar on standard error for long uploads, where that is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(sent: int, total: int) -> None:
+        if total < _BAR_FROM:
+            return
+        filled = _BAR_COLUMNS * sent // total
+        bar = "=" * filled + " " * (_BAR_COLUMNS - filled)
+        end = "\r\x1b[2K" if sent == total else ""
+        sys.stderr.write(f"\r  sending [{bar}] {100 * sent // total:3d} %{end}")
+        sys.stderr.flush()
+
+    return show

@@ -1,0 +1,90 @@
+"""Evidence: what rules are held against, taken from exchanges and events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ehlo.smtp.command import CommandError, parse_command
+from ehlo.smtp.reply import Reply
+from ehlo.smtp.stages import Stage
+from ehlo.transcript.event import Event
+from ehlo.transcript.exchanges import Exchange
+from ehlo.transcript.transcript import Transcript
+
+
+class Evidence(NamedTuple):
+    """One thing that went wrong, or is noteworthy: a refusal, an error, or a certificate's problem.
+
+    Just one of `reply`, `error` and `certificate` is set. `seen` is what came over the wire or from the
+    system; `subject` what the rule's texts may name.
+    """
+
+    stage: Stage
+    numbers: tuple[int, ...]
+    reply: Reply | None = None
+    error: str = ""
+    certificate: str = ""
+    seen: str = ""
+    subject: Mapping[str, str] = MappingProxyType({})
+
+
+def evidence_of(exchange: Exchange, subject: dict[str, str]) -> Evidence:
+    """The evidence in an exchange that did not go well."""
+    subject = {**subject, **_subject_of(exchange), "stage": exchange.stage}
+    if exchange.problem is not None:
+        problem = exchange.problem
+        return Evidence(
+            exchange.stage,
+            exchange.numbers,
+            error=problem.fact("error"),
+            seen=problem.fact("message"),
+            subject=subject,
+        )
+    return Evidence(exchange.stage, exchange.numbers, exchange.reply, seen=str(exchange.reply or ""), subject=subject)
+
+
+def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:
+    """The evidence in a handshake whose certificate does not verify."""
+    step = exchange.step
+    if step is None or step.kind != "tls" or not step.fact("problem"):
+        return None
+    return Evidence(
+        exchange.stage,
+        exchange.numbers,
+        certificate=step.fact("problem"),
+        seen=step.fact("detail"),
+        subject={**subject, "stage": exchange.stage},
+    )
+
+
+def session_subject(transcript: Transcript) -> dict[str, str]:
+    """What a whole session is about: its host and its address."""
+    subject = {"host": transcript.header.target, "address": transcript.header.target}
+    for event in transcript.events:
+        if event.kind == "dns" and event.fact("name"):
+            subject["host"] = event.fact("name")
+        elif event.kind == "connect":
+            subject["address"] = _address(event)
+    return subject
+
+
+def _subject_of(exchange: Exchange) -> dict[str, str]:
+    if exchange.step is not None and exchange.step.kind == "connect":
+        return {"address": _address(exchange.step)}
+    if exchange.command is None or exchange.command.kind != "line":
+        return {}
+    try:
+        command = parse_command(exchange.command.data or b"")
+    except CommandError:
+        return {}
+    if command.path is not None:
+        name = "sender" if command.verb == "MAIL" else "recipient"
+        return {name: command.path.address or "<>"}
+    return {"helo": command.argument} if command.verb in ("EHLO", "HELO") else {}
+
+
+def _address(event: Event) -> str:
+    host, port = event.fact("address"), event.fact("port")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

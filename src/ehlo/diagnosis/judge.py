@@ -1,0 +1,152 @@
+"""From a transcript to a verdict.
+
+    exchanges ──> which of them failed, and which failures did the session get over? ──> evidence
+    evidence  ──> which rules hold for it, and which knows most? ──> findings, verdict
+
+Nothing here knows a single reply text or code: that is in the rules (`ehlo.knowledge`).
+"""
+
+from __future__ import annotations
+
+from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, session_subject
+from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
+from ehlo.knowledge.rules import Rule, When
+from ehlo.smtp.stages import STAGES, Stage
+from ehlo.transcript.exchanges import Exchange, exchanges
+from ehlo.transcript.transcript import Transcript
+
+#: A failure here does not end a session if a later try at the same stage succeeds: the next
+#: address or mail exchanger, HELO after EHLO.
+_TRIED_AGAIN: frozenset[Stage] = frozenset({"dns", "connect", "ehlo"})
+
+
+def judge(transcript: Transcript) -> Verdict:
+    """The verdict on a session, finished or not."""
+    steps = exchanges(transcript.events)
+    subject = session_subject(transcript)
+    failures = [number for number, step in enumerate(steps) if step.outcome in ("failed", "refused")]
+    fatal = [number for number in failures if not _overcome(steps, number)]
+    main = max(fatal, key=lambda number: _weight(steps[number], number), default=None)
+
+    evidence = [evidence_of(steps[number], subject) for number in fatal if number != main]
+    evidence += [evidence_of(steps[number], subject) for number in failures if number not in fatal]
+    evidence += [found for step in steps if (found := certificate_evidence(step, subject))]
+    if main is None:
+        findings = _findings(evidence)
+        stage: Stage = steps[-1].stage if steps else "dns"
+        outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
+        return Verdict(outcome, stage, None, False, findings)
+    step = steps[main]
+    findings = _findings([evidence_of(step, subject), *evidence])
+    outcome = "refused" if step.outcome == "refused" else "failed"
+    if step.problem is not None and step.problem.fact("error") == "interrupted":
+        outcome = "interrupted"
+    layer = findings[0].layer if findings else None
+    return Verdict(outcome, step.stage, layer, step.temporary, findings)
+
+
+def _overcome(steps: list[Exchange], number: int) -> bool:
+    """Whether the session went on in spite of this failure."""
+    failed, later = steps[number], steps[number + 1 :]
+    if failed.stage in _TRIED_AGAIN:
+        return any(step.stage == failed.stage and step.outcome == "ok" for step in later) or (
+            failed.stage == "dns" and any(step.stage == "connect" for step in later)
+        )
+    if failed.stage == "starttls" and failed.outcome == "refused":
+        return any(step.stage in ("auth", "mail") for step in later)
+    return False
+
+
+def _weight(step: Exchange, number: int) -> tuple[bool, int, int]:
+    """Of several failures, the one at the furthest stage counts; a QUIT that went wrong, least."""
+    return step.stage != "quit", STAGES.index(step.stage), -number
+
+
+def _findings(evidence: list[Evidence]) -> tuple[Finding, ...]:
+    if not evidence:
+        return ()
+    # A session in which all went well does not pay for loading what is known of failures.
+    from ehlo.knowledge.rules import load_rules
+
+    rules = load_rules()
+    return tuple(_finding(piece, rules) for piece in evidence)
+
+
+def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
+    from ehlo.knowledge.codes import explain_reply
+
+    matching = rules_that_hold(evidence, rules)
+    meaning = explain_reply(evidence.reply) if evidence.reply is not None else ""
+    if not matching:
+        return _unknown(evidence, meaning)
+    rule = matching[0]
+    subject = _Subject(evidence.subject)
+    return Finding(
+        rule=rule.id,
+        title=rule.title.format_map(subject),
+        layer=rule.layer,
+        stage=evidence.stage,
+        certainty=_certainty(rule.when),
+        why=rule.why.format_map(subject),
+        fix=tuple(fix.format_map(subject) for fix in rule.fix),
+        refs=rule.refs,
+        evidence=evidence.numbers,
+        meaning=meaning,
+        reply=evidence.reply,
+        seen=evidence.seen,
+    )
+
+
+def rules_that_hold(evidence: Evidence, rules: tuple[Rule, ...]) -> list[Rule]:
+    """The rules that hold for a piece of evidence, the one that knows most first."""
+    matching = [rule for rule in rules if evidence.stage in rule.stages and _holds(rule.when, evidence)]
+    return sorted(matching, key=lambda rule: -rule.when.weight)
+
+
+def _holds(when: When, evidence: Evidence) -> bool:
+    if when.errors or when.certificates:
+        return evidence.error in when.errors or evidence.certificate in when.certificates
+    reply = evidence.reply
+    if reply is None:
+        return False
+    if when.codes and not {str(reply.code), f"{reply.category}yz"} & when.codes:
+        return False
+    if when.enhanced:
+        status = reply.enhanced
+        if status is None or not {str(status), status.generic} & when.enhanced:
+            return False
+    text = reply.text
+    if when.text is not None and not when.text.search(text):
+        return False
+    return when.not_text is None or not when.not_text.search(text)
+
+
+def _certainty(when: When) -> Certainty:
+    # A rule that knows no more than the class of a code names the usual causes, no more.
+    return "likely" if when.weight <= 1 else "certain"
+
+
+def _unknown(evidence: Evidence, meaning: str) -> Finding:
+    """No rule knows this: say what the codes say, and that nothing more is known."""
+    what = "refused" if evidence.reply is not None else "failed"
+    return Finding(
+        rule="unknown",
+        title=f"The session {what} at the stage {evidence.stage}",
+        layer="server",
+        stage=evidence.stage,
+        certainty="possible",
+        why="No rule of ehlo knows this answer; nothing more can be said about it.",
+        fix=("read the text of the answer",),
+        refs=(),
+        evidence=evidence.numbers,
+        meaning=meaning,
+        reply=evidence.reply,
+        seen=evidence.seen,
+    )
+
+
+class _Subject(dict[str, str]):
+    """What a rule's texts name; what is not known in this session is called by its kind."""
+
+    def __missing__(self, name: str) -> str:
+        return f"the {name}"

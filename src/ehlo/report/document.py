@@ -1,0 +1,97 @@
+"""The JSON document of `--json` (schema `ehlo/1`, in `schema.json` beside this file)."""
+
+from __future__ import annotations
+
+from ehlo.diagnosis.verdict import Finding, Verdict
+from ehlo.report.outcome import product_of
+from ehlo.report.steps import StepReader
+from ehlo.smtp.stages import STAGES
+from ehlo.transcript.event import JsonValue
+from ehlo.transcript.exchanges import Exchange, exchanges
+from ehlo.transcript.jsonl import event_to_json
+from ehlo.transcript.redaction import redact
+from ehlo.transcript.transcript import SOFTWARE, Transcript
+
+SCHEMA = "ehlo/1"
+
+
+def session_document(
+    command: str,
+    target: dict[str, JsonValue],
+    transcript: Transcript,
+    verdict: Verdict,
+    *,
+    show_secrets: bool = False,
+) -> dict[str, JsonValue]:
+    """The document of a session: verdict, stages, transcript."""
+    shown = transcript if show_secrets else redact(transcript)
+    steps = exchanges(shown.events)
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "target": target,
+        "software": SOFTWARE,
+        "server": _server(steps),
+        "verdict": verdict_to_json(verdict),
+        "stages": _stages(steps),
+        "transcript": [event_to_json(event) for event in shown.events],
+    }
+
+
+def verdict_to_json(verdict: Verdict) -> dict[str, JsonValue]:
+    """A verdict as it stands in every document."""
+    return {
+        "outcome": verdict.outcome,
+        "stage": verdict.stage,
+        "layer": verdict.layer,
+        "temporary": verdict.temporary,
+        "exit_status": verdict.exit_status,
+        "findings": [_finding(finding) for finding in verdict.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, JsonValue]:
+    return {
+        "rule": finding.rule,
+        "title": finding.title,
+        "layer": finding.layer,
+        "stage": finding.stage,
+        "certainty": finding.certainty,
+        "meaning": finding.meaning,
+        "why": finding.why,
+        "fix": list(finding.fix),
+        "refs": list(finding.refs),
+        "evidence": list(finding.evidence),
+        "or": list(finding.alternatives),
+        "seen": finding.seen,
+    }
+
+
+def _server(steps: list[Exchange]) -> JsonValue:
+    """What stands behind the server, where that can be told."""
+    product = product_of(steps)
+    return None if product is None else {"id": product.id, "name": product.name, "kind": product.kind}
+
+
+def _stages(steps: list[Exchange]) -> list[JsonValue]:
+    reader = StepReader()
+    out: list[JsonValue] = []
+    for exchange in steps:
+        step = reader.feed(exchange)
+        if step is not None:
+            out.append(
+                {
+                    "stage": step.stage,
+                    "outcome": step.outcome,
+                    "seconds": round(step.seconds, 6),
+                    "summary": step.summary,
+                    "deviations": list(step.notes),
+                }
+            )
+    seen = {step["stage"] for step in out if isinstance(step, dict)}
+    out += [
+        {"stage": stage, "outcome": "skipped", "seconds": 0.0, "summary": "", "deviations": []}
+        for stage in STAGES
+        if stage not in seen
+    ]
+    return out

@@ -1,0 +1,162 @@
+"""Steps: the exchanges of a session as the lines of a report, one a stage or more, in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from ehlo.report.text import size
+from ehlo.smtp.capabilities import Capabilities, parse_capabilities
+from ehlo.smtp.command import CommandError, parse_command
+from ehlo.smtp.reply import Reply
+from ehlo.smtp.stages import Stage
+from ehlo.smtp.states import CONTENT
+from ehlo.transcript.event import Event
+from ehlo.transcript.exchanges import Exchange, Outcome
+
+
+class Step(NamedTuple):
+    """One line of a report. `keep` is how many characters at the summary's start must not be cut;
+    `notes` are oddities of the server that were forgiven."""
+
+    stage: Stage
+    outcome: Outcome
+    seconds: float
+    summary: str
+    keep: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class StepReader:
+    """Turns exchanges into steps as they come. Some exchanges are not worth a line."""
+
+    def __init__(self) -> None:
+        self._capabilities: Capabilities | None = None
+        self._auth_seconds = 0.0
+
+    def feed(self, exchange: Exchange) -> Step | None:
+        """The line for an exchange, or None."""
+        step = self._step(exchange)
+        if step is None or exchange.reply is None or not exchange.reply.deviations:
+            return step
+        return step._replace(notes=tuple(deviation.meaning for deviation in exchange.reply.deviations))
+
+    def _step(self, exchange: Exchange) -> Step | None:
+        stage, seconds = exchange.stage, exchange.seconds
+        if exchange.problem is not None:
+            return Step(stage, "failed", seconds, _problem_summary(exchange, exchange.problem))
+        if exchange.step is not None:
+            return Step(stage, exchange.outcome, seconds, _network_summary(exchange.step))
+        reply = exchange.reply
+        if reply is None:
+            return Step(stage, "failed", seconds, "no answer")
+        if stage == "auth" and reply.category == 3:
+            self._auth_seconds += seconds
+            return None
+        if stage == "auth":
+            seconds, self._auth_seconds = seconds + self._auth_seconds, 0.0
+        if exchange.verb == "STARTTLS" and reply.category == 2:
+            # The handshake that follows has the line.
+            return None
+        if stage == "ehlo" and reply.category == 2:
+            return self._ehlo_step(exchange, reply)
+        before = _before_reply(exchange)
+        text = before + str(reply)
+        status = reply.enhanced
+        keep = len(before) + (len(f"{reply.code} {status}") if status else len(str(reply.code)))
+        return Step(stage, exchange.outcome, seconds, text, keep)
+
+    def _ehlo_step(self, exchange: Exchange, reply: Reply) -> Step | None:
+        before, now = self._capabilities, parse_capabilities(reply)
+        self._capabilities = now
+        if not now.keywords:
+            return Step("ehlo", "ok", exchange.seconds, f"{reply} (no extensions)", keep=3)
+        if before is None:
+            return Step("ehlo", "ok", exchange.seconds, "  ".join(map(_keyword, now.lines())))
+        added = [line for line in now.lines() if line not in tuple(before.lines())]
+        # After STARTTLS the same list comes again; what is new in it is AUTH, if anything.
+        if not added:
+            return None
+        return Step("ehlo", "ok", exchange.seconds, "under TLS also:  " + "  ".join(map(_keyword, added)))
+
+
+def _keyword(line: str) -> str:
+    keyword, _, value = line.partition(" ")
+    if keyword == "SIZE" and value.isdecimal():
+        return f"SIZE {size(int(value))}" if int(value) else "SIZE without limit"
+    return line
+
+
+def _before_reply(exchange: Exchange) -> str:
+    """What was asked, where the stage alone does not tell."""
+    command = exchange.command
+    if command is None:
+        return ""
+    if exchange.verb == CONTENT:
+        return f"{size(len(command.data or b''))}: "
+    if exchange.verb == "RCPT":
+        try:
+            path = parse_command(command.data or b"").path
+        except CommandError:
+            return ""
+        return f"{path.address}: " if path is not None else ""
+    return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "AUTH") else f"{exchange.verb}: "
+
+
+_PROBLEMS = {
+    "refused": "connection refused",
+    "timed-out": "no answer in time",
+    "unreachable": "no route to this address",
+    "reset": "connection cut",
+    "closed": "connection closed by the server",
+    "no-such-host": "no such host",
+    "no-address": "no address of this kind",
+    "dns-failed": "the DNS gave no answer",
+    "no-mail": "null MX: takes no mail",
+}
+
+
+def _problem_summary(exchange: Exchange, problem: Event) -> str:
+    error = problem.fact("error")
+    words = _PROBLEMS.get(error) or problem.fact("message") or error
+    if problem.kind == "connect":
+        return f"{_address(problem)}  {words}"
+    if problem.kind == "dns":
+        return f"{problem.fact('name')}  {words}"
+    before = _before_reply(exchange)
+    return before + words
+
+
+def _network_summary(step: Event) -> str:
+    if step.kind == "note":
+        return step.fact("message")
+    if step.kind == "connect":
+        return _address(step)
+    if step.kind == "dns":
+        return _dns_summary(step)
+    return _tls_summary(step)
+
+
+def _address(step: Event) -> str:
+    host, port = step.fact("address"), step.fact("port")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _dns_summary(step: Event) -> str:
+    answers = [str(answer) for answer in cast("list[object]", step.facts.get("answers") or [])]
+    if step.fact("query") == "MX":
+        return "MX " + ", ".join(answers)
+    ipv4 = [answer for answer in answers if ":" not in answer]
+    ipv6 = [answer for answer in answers if ":" in answer]
+    return f"A {', '.join(ipv4) or 'none'}, AAAA {', '.join(ipv6) or 'none'}"
+
+
+def _tls_summary(step: Event) -> str:
+    version = step.fact("version").replace("TLSv", "TLS ")
+    names = [str(name) for name in cast("list[object]", step.facts.get("names") or [])]
+    subject = f"certificate for {names[0]}" if names else "certificate without a name"
+    if len(names) > 1:
+        subject += f" and {len(names) - 1} more"
+    if detail := step.fact("detail"):
+        return f"{version}, {subject}: {detail}"
+    days = step.fact("days_left")
+    return f"{version}, {subject}, {days} days left" if days else version

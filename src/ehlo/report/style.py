@@ -1,0 +1,87 @@
+"""How things look on a terminal: marks and colours, or their plain forms."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, TextIO
+
+_RESET = "\x1b[0m"
+
+
+class Style(NamedTuple):
+    """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns."""
+
+    colour: bool
+    unicode: bool
+    width: int
+
+    def paint(self, text: str, sgr: str) -> str:
+        """`text` in a colour or weight, given as SGR parameters."""
+        return f"\x1b[{sgr}m{text}{_RESET}" if self.colour and text else text
+
+    def good(self, text: str) -> str:
+        """For what went well."""
+        return self.paint(text, "32")
+
+    def bad(self, text: str) -> str:
+        """For what went wrong."""
+        return self.paint(text, "31")
+
+    def warn(self, text: str) -> str:
+        """For what deserves a look."""
+        return self.paint(text, "33")
+
+    def dim(self, text: str) -> str:
+        """For what stays in the background."""
+        return self.paint(text, "2")
+
+    def bold(self, text: str) -> str:
+        """For what is read first."""
+        return self.paint(text, "1")
+
+    def mark(self, outcome: str) -> str:
+        """The sign of an outcome, in its colour."""
+        if outcome == "ok":
+            return self.good("✓" if self.unicode else "+")
+        if outcome == "skipped":
+            return self.dim("–" if self.unicode else "-")
+        if outcome == "note":
+            return self.warn("!")
+        return self.bad("✗" if self.unicode else "x")
+
+    def plain(self, text: str) -> str:
+        """`text` with typographic characters only where the terminal has them."""
+        if self.unicode:
+            return text
+        for fine, coarse in (("…", "..."), ("·", "-"), ("–", "-"), ("→", "->"), ("«", '"'), ("»", '"')):
+            text = text.replace(fine, coarse)
+        return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+#: Wider lines than this are hard to read; narrower terminals than that get broken lines.
+_WIDEST, _NARROWEST = 110, 50
+
+
+def style_of(stream: TextIO, colour: str = "auto") -> Style:
+    """The style for a stream. `colour` is auto, always or never; NO_COLOR is obeyed (no-color.org)."""
+    terminal = stream.isatty()
+    if colour == "auto":
+        use = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    else:
+        use = colour == "always"
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
+    return Style(use, encoding.startswith("utf"), _columns(stream, terminal))
+
+
+def _columns(stream: TextIO, terminal: bool) -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        wanted = int(columns)
+    elif terminal:
+        try:
+            wanted = os.get_terminal_size(stream.fileno()).columns or 80
+        except (OSError, ValueError):
+            wanted = 80
+    else:
+        wanted = 80
+    return max(_NARROWEST, min(wanted, _WIDEST))

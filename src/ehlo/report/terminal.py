@@ -1,0 +1,174 @@
+"""The view of a session on a terminal: its steps as they happen, then the verdict.
+
+A running session and a saved one are shown by the same code: events go in one by one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TextIO
+
+from ehlo.diagnosis.verdict import Finding, Verdict
+from ehlo.report.margin import explain_line
+from ehlo.report.outcome import outcome_sentence
+from ehlo.report.steps import Step, StepReader
+from ehlo.report.style import Style
+from ehlo.report.text import duration, pad, safe, shorten, width_of
+from ehlo.transcript.event import Event
+from ehlo.transcript.exchanges import ExchangeReader
+from ehlo.transcript.redaction import Redactor
+from ehlo.transcript.transcript import Header, Transcript
+
+_STAGE_COLUMNS = 9
+_TIME_COLUMNS = 9
+
+
+class SessionView:
+    """Shows one session. Feed it each event, then call `finish`."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        style: Style,
+        *,
+        verbose: bool = False,
+        show_secrets: bool = False,
+        live: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._style = style
+        self._verbose = verbose
+        self._live = live and style.colour
+        self._redactor = None if show_secrets else Redactor()
+        self._exchanges = ExchangeReader()
+        self._steps = StepReader()
+        self._pending = ""
+
+    def begin(self, header: Header, about: str = "") -> None:
+        """Say what the session is about."""
+        title = self._style.bold(safe(header.target))
+        self._print(title + (self._style.dim(safe(f" · {about}")) if about else ""))
+        self._print("")
+        self._await("connecting")
+
+    def event(self, event: Event) -> None:
+        """Show what an event adds."""
+        if self._redactor is not None:
+            event = self._redactor.redact(event)
+        if self._verbose and event.kind in ("line", "data"):
+            self._line(event)
+        exchange = self._exchanges.feed(event)
+        step = self._steps.feed(exchange) if exchange is not None else None
+        if step is not None:
+            self._step(step)
+        if event.who == "client" and event.kind in ("line", "data"):
+            self._await(event.stage)
+        elif event.kind == "connect" and "error" not in event.facts:
+            self._await("banner")
+
+    def finish(self, transcript: Transcript, verdict: Verdict) -> None:
+        """Show the verdict."""
+        self._await("")
+        self._print("")
+        style = self._style
+        if verdict.outcome == "accepted":
+            sentence = style.bold(safe(outcome_sentence(transcript)))
+            self._print(f"{style.mark('ok')} {sentence}")
+        for number, finding in enumerate(verdict.findings):
+            if number or verdict.outcome == "accepted":
+                self._print("")
+            failure = number == 0 and verdict.outcome != "accepted"
+            self._finding(finding, "failed" if failure else "note")
+
+    # The parts.
+
+    def _step(self, step: Step) -> None:
+        style = self._style
+        columns = style.width - 4 - _STAGE_COLUMNS - _TIME_COLUMNS - 1
+        summary = shorten(style.plain(safe(step.summary)), columns, keep=step.keep)
+        if step.outcome == "skipped":
+            line = f"  {style.mark('skipped')} {style.dim(f'{step.stage:<{_STAGE_COLUMNS}} {summary}')}"
+            self._print(line)
+            return
+        time = style.dim(f"{duration(step.seconds):>{_TIME_COLUMNS}}")
+        summary = pad(summary, columns)
+        if step.outcome != "ok":
+            summary = style.bad(summary)
+        self._print(f"  {style.mark(step.outcome)} {step.stage:<{_STAGE_COLUMNS}} {summary}{time}")
+        for note in step.notes:
+            text = shorten(style.plain(note), style.width - 6 - _STAGE_COLUMNS)
+            self._print(f"  {style.mark('note')} {'':<{_STAGE_COLUMNS}} {style.warn(text)}")
+
+    def _line(self, event: Event) -> None:
+        """One line both ways, with its time, explained in the margin where there is room."""
+        style = self._style
+        who = "C" if event.who == "client" else "S"
+        text = safe(event.text) if event.kind == "line" else f"({len(event.data or b'')} octets of message)"
+        shown = f"{event.t:9.3f}  {who}: {style.plain(text)}"
+        explained = style.plain(explain_line(event))
+        if not explained:
+            self._print(style.paint(shown, "36") if who == "C" else shown)
+            return
+        gap = max(46 - width_of(shown), 2)
+        if width_of(shown) + gap + width_of(explained) <= style.width:
+            self._print(shown + " " * gap + style.dim(explained))
+            return
+        self._print(shown)
+        for line in textwrap.wrap(explained, style.width - 16):
+            self._print(style.dim(" " * 14 + line))
+
+    def _finding(self, finding: Finding, outcome: str) -> None:
+        style = self._style
+        title = style.plain(safe(f"{finding.layer} · {finding.title}"))
+        lines = textwrap.wrap(title, style.width - 2) or [""]
+        # The rule's id stands at the right where there is room, else on a line of its own.
+        room = style.width - 2 - width_of(lines[-1])
+        rule = finding.rule
+        lines = [style.bold(line) for line in lines]
+        if len(rule) + 2 <= room:
+            lines[-1] += " " * (room - len(rule)) + style.dim(rule)
+        else:
+            lines.append(" " * max(0, style.width - 2 - len(rule)) + style.dim(rule))
+        for number, line in enumerate(lines):
+            self._print(f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}")
+        for paragraph in (finding.meaning, finding.why):
+            for line in textwrap.wrap(style.plain(safe(paragraph)), style.width - 2):
+                self._print(f"  {line}")
+        for number, fix in enumerate(finding.fix):
+            self._labelled("try" if number == 0 else "", fix)
+        if finding.reply is not None:
+            separators = ["-"] * (len(finding.reply.lines) - 1) + [" "]
+            for number, (separator, text) in enumerate(zip(separators, finding.reply.lines, strict=True)):
+                self._labelled("seen" if number == 0 else "", f"S: {finding.reply.code}{separator}{text}")
+        elif finding.seen:
+            self._labelled("seen", finding.seen)
+
+    def _labelled(self, label: str, text: str) -> None:
+        style = self._style
+        wrapped = textwrap.wrap(style.plain(safe(text)), style.width - 8, break_long_words=True) or [""]
+        for number, line in enumerate(wrapped):
+            shown = label if number == 0 else ""
+            self._print(f"  {style.dim(f'{shown:<5}')} {line}")
+
+    def _await(self, what: str) -> None:
+        """Say on a terminal what is being waited for; the next line takes its place."""
+        if not self._live:
+            return
+        self._clear()
+        if what:
+            self._pending = what
+            self._stream.write(self._style.dim(f"  … {what}"))
+            self._stream.flush()
+
+    def _clear(self) -> None:
+        if self._pending:
+            self._stream.write("\r\x1b[2K")
+            self._pending = ""
+
+    def _print(self, line: str) -> None:
+        pending = self._pending
+        self._clear()
+        self._stream.write(line.rstrip() + "\n")
+        if pending:
+            self._await(pending)
+        self._stream.flush()
