@@ -79,14 +79,14 @@ def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
     meaning = explain_reply(evidence.reply) if evidence.reply is not None else ""
     if not matching:
         return _unknown(evidence, meaning)
-    rule = matching[0]
+    rule, weight = matching[0]
     subject = _Subject(evidence.subject)
     return Finding(
         rule=rule.id,
         title=rule.title.format_map(subject),
         layer=rule.layer,
         stage=evidence.stage,
-        certainty=_certainty(rule.when),
+        certainty=_certainty(rule, weight),
         why=rule.why.format_map(subject),
         fix=tuple(fix.format_map(subject) for fix in rule.fix),
         refs=rule.refs,
@@ -97,10 +97,15 @@ def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
     )
 
 
-def rules_that_hold(evidence: Evidence, rules: tuple[Rule, ...]) -> list[Rule]:
-    """The rules that hold for a piece of evidence, the one that knows most first."""
-    matching = [rule for rule in rules if evidence.stage in rule.stages and _holds(rule.when, evidence)]
-    return sorted(matching, key=lambda rule: -rule.when.weight)
+def rules_that_hold(evidence: Evidence, rules: tuple[Rule, ...]) -> list[tuple[Rule, int]]:
+    """The rules that hold for a piece of evidence with their weights, the one that knows most first."""
+    matching: list[tuple[Rule, int]] = []
+    for rule in rules:
+        if evidence.stage in rule.stages:
+            weights = [when.weight for when in rule.when if _holds(when, evidence)]
+            if weights:
+                matching.append((rule, max(weights)))
+    return sorted(matching, key=lambda match: -match[1])
 
 
 def _holds(when: When, evidence: Evidence) -> bool:
@@ -121,9 +126,9 @@ def _holds(when: When, evidence: Evidence) -> bool:
     return when.not_text is None or not when.not_text.search(text)
 
 
-def _certainty(when: When) -> Certainty:
+def _certainty(rule: Rule, weight: int) -> Certainty:
     # A rule that knows no more than the class of a code names the usual causes, no more.
-    return "likely" if when.weight <= 1 else "certain"
+    return "likely" if weight <= 1 and not any(when.certificates for when in rule.when) else "certain"
 
 
 def _unknown(evidence: Evidence, meaning: str) -> Finding:

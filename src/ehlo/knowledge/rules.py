@@ -47,7 +47,7 @@ LAYERS: tuple[Layer, ...] = (
 
 
 class When(NamedTuple):
-    """The conditions of a rule; each that is given must hold.
+    """Conditions of a rule, all of which must hold. A rule may have several such sets: one is enough.
 
     `codes` has reply codes, with "5yz" for a class; `enhanced` enhanced status codes, with "X.1.1" for
     any class; `text` patterns, one of which must occur in the reply's text, and `not_text` patterns none of
@@ -85,7 +85,7 @@ class Rule(NamedTuple):
     title: str
     layer: Layer
     stages: tuple[Stage, ...]
-    when: When
+    when: tuple[When, ...]
     why: str
     fix: tuple[str, ...]
     refs: tuple[str, ...]
@@ -136,13 +136,17 @@ def _rule(name: str, table: dict[str, Any]) -> Rule:
         title=table["title"],
         layer=cast(Layer, table["layer"]),
         stages=tuple(table["stages"]),
-        when=_when(name, table["when"]),
+        when=tuple(_when(name, when) for when in _as_list(table["when"])),
         why=table["why"],
         fix=tuple(table["fix"]),
         refs=tuple(table["refs"]),
         examples=tuple(table.get("examples", ())),
         counterexamples=tuple(table.get("counterexamples", ())),
     )
+
+
+def _as_list(when: Any) -> list[dict[str, list[str]]]:
+    return when if isinstance(when, list) else [when]
 
 
 def _when(name: str, table: dict[str, list[str]]) -> When:

@@ -150,7 +150,7 @@ class Walk:
         if self._encrypted:
             return
         if plan.starttls == "never":
-            self._skip("starttls", "not asked for (--starttls never)" if offered else "not offered")
+            self._skip("starttls", "not used: --starttls never" if offered else "not offered")
         elif not offered:
             if plan.starttls == "require":
                 self._fail("starttls", "starttls-not-offered", "the server does not offer STARTTLS")

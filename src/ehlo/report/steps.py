@@ -157,6 +157,6 @@ def _tls_summary(step: Event) -> str:
     if len(names) > 1:
         subject += f" and {len(names) - 1} more"
     if detail := step.fact("detail"):
-        return f"{version}, {subject}: {detail}"
+        return f"{version}, not verified: {detail}"
     days = step.fact("days_left")
     return f"{version}, {subject}, {days} days left" if days else version

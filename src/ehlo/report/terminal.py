@@ -21,6 +21,8 @@ from ehlo.transcript.transcript import Header, Transcript
 
 _STAGE_COLUMNS = 9
 _TIME_COLUMNS = 9
+#: Where explanations of lines begin.
+_MARGIN = 38
 
 
 class SessionView:
@@ -109,7 +111,7 @@ class SessionView:
         if not explained:
             self._print(style.paint(shown, "36") if who == "C" else shown)
             return
-        gap = max(46 - width_of(shown), 2)
+        gap = max(_MARGIN - width_of(shown), 2)
         if width_of(shown) + gap + width_of(explained) <= style.width:
             self._print(shown + " " * gap + style.dim(explained))
             return
