@@ -59,9 +59,7 @@ class AioServer:
         with self._arrival:
             while len(messages := self.deliveries(mailbox)) < count:
                 if not self._arrival.wait(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError(
-                        f"{len(messages)} of {count} messages reached {mailbox} in {timeout} s"
-                    )
+                    raise TimeoutError(f"{len(messages)} of {count} messages reached {mailbox} in {timeout} s")
         return messages
 
     def keep(self, delivery: Delivery) -> None:
@@ -184,9 +182,7 @@ def aiosmtpd_server(
 def _authenticator(user: str, password: str) -> Callable[..., AuthResult]:
     expected = LoginPassword(user.encode(), password.encode())
 
-    def authenticate(
-        smtp: SMTP, session: Session, envelope: Envelope, mechanism: str, given: object
-    ) -> AuthResult:
+    def authenticate(smtp: SMTP, session: Session, envelope: Envelope, mechanism: str, given: object) -> AuthResult:
         return AuthResult(success=given == expected, handled=False, auth_data=given)
 
     return authenticate

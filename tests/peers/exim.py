@@ -91,9 +91,7 @@ def _account_list(folder: Path, account: Account, wrapper: Path) -> dict[str, st
     """Write the list of users that Exim is to see; return the variables that make it see them."""
     users = folder / "passwd"
     groups = folder / "group"
-    users.write_text(
-        f"root:x:0:0::/root:/bin/sh\n{BUILT_FOR}:x:{account.user}:{account.group}::/:/usr/sbin/nologin\n"
-    )
+    users.write_text(f"root:x:0:0::/root:/bin/sh\n{BUILT_FOR}:x:{account.user}:{account.group}::/:/usr/sbin/nologin\n")
     groups.write_text(f"root:x:0:\n{BUILT_FOR}:x:{account.group}:\n")
     return {
         "LD_PRELOAD": str(wrapper),

@@ -87,9 +87,7 @@ def smtp_sink(*options: str, keep: bool = True) -> Iterator[Sink]:
             yield Sink(HOST, port, dumps)
 
 
-def smtp_source(
-    host: str, port: int, *options: str, timeout: float = 60.0
-) -> subprocess.CompletedProcess[str]:
+def smtp_source(host: str, port: int, *options: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
     """Run ``smtp-source`` to its end, for instance with ``-s 10 -m 1000 -l 4096``.
 
     What it says, errors too, is in the result's `stdout`.

@@ -41,7 +41,7 @@ def full_parser() -> argparse.ArgumentParser:
     parser = _top_parser()
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
     for command in COMMANDS:
-        _configure(command, subparsers.add_parser(command.name, help=command.summary))
+        configure(command, subparsers.add_parser(command.name, help=command.summary))
     return parser
 
 
@@ -56,7 +56,8 @@ def _top_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configure(command: Command, parser: argparse.ArgumentParser) -> None:
+def configure(command: Command, parser: argparse.ArgumentParser) -> None:
+    """Give a parser what belongs to a command: its description, its options, its examples."""
     module = command.load()
     parser.description = command.summary[0].upper() + command.summary[1:] + "."
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -102,7 +103,7 @@ def _run(words: list[str]) -> int:
         return _EXIT_USAGE
     # The other commands are not even imported: start-up time is part of the product.
     parser = Parser(prog=f"ehlo {command.name}")
-    _configure(command, parser)
+    configure(command, parser)
     return command.load().run(parser.parse_args(words[1:]))
 
 

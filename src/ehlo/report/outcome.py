@@ -19,7 +19,7 @@ def outcome_sentence(transcript: Transcript) -> str:
     if any(step.verb == CONTENT and step.outcome == "ok" for step in steps):
         return f"{server} took the message for {recipients}."
     if accepted:
-        return f"{server} would take mail for {recipients}. Nothing was sent."
+        return f"{server} would take mail for {recipients}."
     last = next((step.stage for step in reversed(steps) if step.stage != "quit"), "dns")
     return f"{server} answered well, as far as asked for: up to the stage {last}."
 

@@ -39,6 +39,11 @@ class Style(NamedTuple):
         """For what is read first."""
         return self.paint(text, "1")
 
+    @property
+    def ellipsis(self) -> str:
+        """What stands for something left out."""
+        return "…" if self.unicode else "..."
+
     def mark(self, outcome: str) -> str:
         """The sign of an outcome, in its colour."""
         if outcome == "ok":

@@ -74,8 +74,9 @@ class SessionView:
         self._print("")
         style = self._style
         if verdict.outcome == "accepted":
-            sentence = style.bold(safe(outcome_sentence(transcript)))
-            self._print(f"{style.mark('ok')} {sentence}")
+            sentence = textwrap.wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
+            for number, line in enumerate(sentence):
+                self._print(f"{style.mark('ok') if number == 0 else ' '} {style.bold(line)}")
         for number, finding in enumerate(verdict.findings):
             if number or verdict.outcome == "accepted":
                 self._print("")
@@ -87,7 +88,7 @@ class SessionView:
     def _step(self, step: Step) -> None:
         style = self._style
         columns = style.width - 4 - _STAGE_COLUMNS - _TIME_COLUMNS - 1
-        summary = shorten(style.plain(safe(step.summary)), columns, keep=step.keep)
+        summary = shorten(style.plain(safe(step.summary)), columns, keep=step.keep, ellipsis=style.ellipsis)
         if step.outcome == "skipped":
             line = f"  {style.mark('skipped')} {style.dim(f'{step.stage:<{_STAGE_COLUMNS}} {summary}')}"
             self._print(line)
@@ -98,7 +99,7 @@ class SessionView:
             summary = style.bad(summary)
         self._print(f"  {style.mark(step.outcome)} {step.stage:<{_STAGE_COLUMNS}} {summary}{time}")
         for note in step.notes:
-            text = shorten(style.plain(note), style.width - 6 - _STAGE_COLUMNS)
+            text = shorten(style.plain(note), style.width - 6 - _STAGE_COLUMNS, ellipsis=style.ellipsis)
             self._print(f"  {style.mark('note')} {'':<{_STAGE_COLUMNS}} {style.warn(text)}")
 
     def _line(self, event: Event) -> None:
@@ -133,7 +134,9 @@ class SessionView:
             lines.append(" " * max(0, style.width - 2 - len(rule)) + style.dim(rule))
         for number, line in enumerate(lines):
             self._print(f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}")
-        for paragraph in (finding.meaning, finding.why):
+        # A rule that knows this very answer says all that its code says, and more.
+        meaning = finding.meaning if finding.certainty != "certain" else ""
+        for paragraph in (meaning, finding.why):
             for line in textwrap.wrap(style.plain(safe(paragraph)), style.width - 2):
                 self._print(f"  {line}")
         for number, fix in enumerate(finding.fix):

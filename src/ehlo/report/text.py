@@ -49,15 +49,18 @@ def pad(text: str, width: int) -> str:
     return text + " " * max(0, width - width_of(text))
 
 
-def shorten(text: str, width: int, *, keep: int = 0) -> str:
+def shorten(text: str, width: int, *, keep: int = 0, ellipsis: str = "…") -> str:
     """`text` in at most `width` columns. What is cut out is in the middle: the first `keep` characters
-    and the end stay; without `keep`, the end goes."""
+    and the end stay. Without `keep`, or where there is no room for both, the end goes."""
     if width_of(text) <= width:
         return text
-    if not keep:
-        return _head(text, width - 1).rstrip() + "…"
-    start = text[:keep].rstrip() + " … "
-    return start + _tail(text[keep:], width - width_of(start)).lstrip()
+    start = f"{text[:keep].rstrip()} {ellipsis} "
+    if not keep or width_of(start) > width * 3 // 4:
+        return _head(text, width - len(ellipsis)).rstrip() + ellipsis
+    end = _tail(text[keep:], width - width_of(start))
+    # A broken word tells nothing, unless it is nearly all there is.
+    whole_words = end.partition(" ")[2]
+    return start + (whole_words if len(whole_words) * 2 > len(end) else end).lstrip()
 
 
 def _head(text: str, width: int) -> str:

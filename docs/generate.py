@@ -1,0 +1,108 @@
+"""Writes the generated pages: the manual page, the options of each command, a page for each rule."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ["COLUMNS"] = "100"
+
+from ehlo.cli.commands import COMMANDS
+from ehlo.cli.main import Parser, configure, full_parser
+from ehlo.knowledge.rules import Rule, When, load_rules
+
+DOCS = Path(__file__).parent
+
+
+def pages() -> dict[Path, str]:
+    """Each generated page with its text."""
+    out = {
+        DOCS / "cli.md": cli_page(),
+        DOCS / "man" / "ehlo.1": manual_page(),
+        DOCS / "rules" / "README.md": rules_index(),
+    }
+    for rule in load_rules():
+        out[DOCS / "rules" / f"{rule.id}.md"] = rule_page(rule)
+    return out
+
+
+def cli_page() -> str:
+    """The help texts of all commands."""
+    parts = ["# The command line\n\nThis page is generated: these are the help texts of the commands.\n"]
+    parts.append(f"## ehlo\n\n```text\n{full_parser().format_help()}```\n")
+    for command in COMMANDS:
+        parser = Parser(prog=f"ehlo {command.name}")
+        configure(command, parser)
+        parts.append(f"## ehlo {command.name}\n\n```text\n{parser.format_help()}```\n")
+    return "\n".join(parts)
+
+
+def manual_page() -> str:
+    """The manual page, in roff."""
+    from argparse_manpage.manpage import Manpage
+
+    parser = full_parser()
+    parser.man_short_description = "the SMTP debugger"  # type: ignore[attr-defined]
+    page = str(Manpage(parser, format="single-commands-section"))
+    # The first line has today's date, which would make every build another one.
+    lines = page.splitlines()
+    lines[0] = '.TH EHLO "1" "" "ehlo" "User Commands"'
+    return "\n".join(lines) + "\n"
+
+
+def rules_index() -> str:
+    """The table of all rules."""
+    rows = [f"| [{rule.id}]({rule.id}.md) | {rule.layer} | {rule.title} |" for rule in load_rules()]
+    head = "# Rules\n\nWhat ehlo knows about replies and errors. This page and those of the rules are generated from\n"
+    head += "`src/ehlo/knowledge/data/rules/`; how to write one is in [docs/rules.md](../rules.md).\n\n"
+    return head + "| rule | layer | |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def rule_page(rule: Rule) -> str:
+    """The page of a rule."""
+    parts = [f"# {rule.id}\n", f"**{rule.title}**\n"]
+    parts.append(f"Layer: {rule.layer}. Stages: {', '.join(rule.stages)}.\n")
+    parts.append(f"## What it is\n\n{rule.why}\n")
+    if rule.fix:
+        parts.append("## What to do\n\n" + "\n".join(f"* {fix}" for fix in rule.fix) + "\n")
+    parts.append("## When it holds\n\n" + "\n\nor\n\n".join(_conditions(when) for when in rule.when) + "\n")
+    if rule.examples:
+        parts.append("## Examples\n\n```text\n" + "\n".join(rule.examples) + "\n```\n")
+    if rule.counterexamples:
+        parts.append("## Not to be confused with\n\n```text\n" + "\n".join(rule.counterexamples) + "\n```\n")
+    if rule.refs:
+        parts.append("## References\n\n" + ", ".join(rule.refs) + "\n")
+    return "\n".join(parts)
+
+
+def _conditions(when: When) -> str:
+    lines = []
+    for name, values in (
+        ("reply code", when.codes),
+        ("enhanced status code", when.enhanced),
+        ("error", when.errors),
+        ("certificate", when.certificates),
+    ):
+        if values:
+            lines.append(f"* {name}: {', '.join(f'`{value}`' for value in sorted(values))}")
+    if when.text is not None:
+        lines.append(f"* text matches `{when.text.pattern}`")
+    if when.not_text is not None:
+        lines.append(f"* text does not match `{when.not_text.pattern}`")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write all pages, and remove those of rules that are gone."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    wanted = pages()
+    for stale in set((DOCS / "rules").glob("*.md")) - set(wanted):
+        stale.unlink()
+    for path, text in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

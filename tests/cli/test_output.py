@@ -1,0 +1,225 @@
+"""What a person and a program see: views, JSON, records, secrets. Against the lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from docs.examples import mask, world
+from docs.examples import run as run_example
+from ehlo.lab import Lab, Policy, RunningLab
+from ehlo.report.style import Style
+from ehlo.report.text import duration, pad, safe, shorten, size, width_of
+
+PASSWORD = "wonderland-7"
+SCHEMA = json.loads((files("ehlo.report") / "schema.json").read_text())
+
+
+@pytest.fixture(name="lab")
+def running_lab() -> Iterator[RunningLab]:
+    with Lab(policy=Policy(users={"alice": PASSWORD})).running() as lab:
+        yield lab
+
+
+def ehlo(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ehlo", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def test_json_is_valid_and_alone_on_stdout(lab: RunningLab) -> None:
+    done = ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--json")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert done.stderr == ""
+    assert done.returncode == document["verdict"]["exit_status"] == 18
+    assert document["verdict"]["outcome"] == "refused"
+    assert document["verdict"]["layer"] == "recipient"
+    assert document["verdict"]["findings"][0]["rule"] == "recipient-unknown"
+    assert document["server"] == {"id": "postfix", "name": "Postfix", "kind": "product"}
+    shown = [document["transcript"][number] for number in document["verdict"]["findings"][0]["evidence"]]
+    assert [event["text"][:3] for event in shown] == ["RCP", "550"]
+    assert {step["stage"] for step in document["stages"]} == set(SCHEMA["$defs"]["stage"]["enum"])
+
+
+def test_show_shows_what_check_showed(lab: RunningLab, tmp_path: Path) -> None:
+    record = str(tmp_path / "session.jsonl")
+    words = [f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "-t", "recipient@example.com"]
+    for options in ([], ["-v"], ["--color", "always"]):
+        live = ehlo("check", *words, *options, "--record", record)
+        assert ehlo("show", record, *options).stdout == live.stdout
+
+
+def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD + "\n")
+    record = tmp_path / "session.jsonl"
+    words = ["check", f"127.0.0.1:{lab.port}", "--user", "alice", "--insecure", "--record", str(record)]
+    plain = ehlo(*words, "-v", "--password-file", str(secret))
+    document = ehlo(*words, "--json", env={"EHLO_PASSWORD": PASSWORD})
+    assert plain.returncode == document.returncode == 0
+    import base64
+
+    hidden = [PASSWORD, base64.b64encode(f"\0alice\0{PASSWORD}".encode()).decode()]
+    for text in (plain.stdout, plain.stderr, document.stdout, record.read_text()):
+        assert not [word for word in hidden if word in text]
+    assert "AUTH PLAIN [redacted]" in plain.stdout
+    assert '"user":"alice"' in record.read_text()
+    shown = ehlo(*words, "-v", "--show-secrets", "--password-file", str(secret))
+    assert hidden[1] in shown.stdout
+
+
+def test_password_is_not_sent_to_an_unverified_server(lab: RunningLab) -> None:
+    done = ehlo("check", f"127.0.0.1:{lab.port}", "--user", "alice", "--json", env={"EHLO_PASSWORD": PASSWORD})
+    verdict = json.loads(done.stdout)["verdict"]
+    assert (verdict["stage"], verdict["findings"][0]["rule"]) == ("auth", "certificate-required")
+    assert done.returncode == 16
+    assert not [event for event in lab.lab.sessions[-1].events if event.text.startswith("AUTH")]
+
+
+def test_quiet_says_nothing(lab: RunningLab) -> None:
+    done = ehlo("check", f"127.0.0.1:{lab.port}", "-q", "-f", "a@here.org", "-t", "nobody@example.com")
+    assert (done.returncode, done.stdout, done.stderr) == (18, "", "")
+
+
+def test_exact_output(tmp_path: Path) -> None:
+    with world(tmp_path):
+        status, shown = run_example("ehlo check mail.example.com -f a@here.org -t recipient@example.com")
+    assert status == 0
+    assert mask(shown).splitlines() == [
+        "mail.example.com",
+        "",
+        "  ✓ dns       A 192.0.2.10, AAAA none TIME",
+        "  ✓ connect   192.0.2.10:25 TIME",
+        "  ✓ banner    220 mail.example.com ESMTP Postfix TIME",
+        "  ✓ ehlo      PIPELINING  SIZE 10.2 MB  VRFY  ETRN  STARTTLS  ENHANCED… TIME",
+        "  ✓ starttls  TLS 1.3, certificate for mail.example.com, 89 days left TIME",
+        "  ✓ ehlo      under TLS also:  AUTH PLAIN LOGIN TIME",
+        "  ✓ mail      250 2.1.0 Ok TIME",
+        "  ✓ rcpt      recipient@example.com: 250 2.1.5 Ok TIME",
+        "  ✓ quit      221 2.0.0 Bye TIME",
+        "",
+        "✓ The server (Postfix) would take mail for recipient@example.com.",
+    ]
+
+
+@pytest.mark.parametrize("columns", [50, 80, 110])
+def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> None:
+    words = [f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
+    shown = ehlo("check", *words, env={"COLUMNS": str(columns)}).stdout
+    assert max(width_of(line) for line in shown.splitlines()) <= columns
+
+
+def test_ascii_terminals_get_ascii(lab: RunningLab) -> None:
+    words = ["check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
+    shown = ehlo(*words, env={"PYTHONIOENCODING": "ascii"}).stdout
+    assert shown.isascii()
+    assert "x rcpt" in shown
+
+
+def test_colour_on_a_terminal_alone(lab: RunningLab) -> None:
+    words = ["check", f"127.0.0.1:{lab.port}"]
+    assert "\x1b" not in ehlo(*words).stdout
+    assert "\x1b[32m" in ehlo(*words, "--color", "always").stdout
+    assert "\x1b[" in on_a_terminal(words, {})
+    assert "\x1b[3" not in on_a_terminal(words, {"NO_COLOR": "1"})
+
+
+def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
+    """What the command shows on a pseudo-terminal."""
+    leader, follower = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ehlo", *words],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**environment, "TERM": "xterm", **env},
+    )
+    os.close(follower)
+    out = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            out += chunk
+    except OSError:
+        pass  # The other end is closed: that is how a pseudo-terminal says so.
+    os.close(leader)
+    assert process.wait(60) == 0
+    return out.decode()
+
+
+def test_large_upload_shows_a_bar(lab: RunningLab, tmp_path: Path) -> None:
+    message = tmp_path / "big.eml"
+    message.write_bytes(b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" * 400_000)
+    words = ["send", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "recipient@example.com", "--data", str(message)]
+    shown = on_a_terminal(words, {})
+    assert re.search(r"sending \[=+ *\] +\d+ %", shown)
+
+
+def test_lab_shows_the_conversation() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ehlo", "lab", "--port", "0"], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    port = process.stdout.readline().strip().rpartition(":")[2]
+    status = ehlo("check", f"127.0.0.1:{port}", "-f", "a@here.org", "-t", "nobody@example.com").returncode
+    process.terminate()
+    shown = process.communicate(timeout=30)[0]
+    assert status == 18
+    assert "#1    C: RCPT TO:<nobody@example.com>" in shown
+    assert "0 messages, 1 sessions." in shown
+    assert process.returncode == 0
+
+
+# Text for a terminal.
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("\x1b[2J\x1b]0;title\x07", "\\x1b[2J\\x1b]0;title\\x07"),
+        ("a\tb\r\n\0", "a\\tb\\r\\n\\0"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202edesrever", "\\u202edesrever"),
+        ("\udcff", "\\xff"),
+        ("Grüße 你好", "Grüße 你好"),
+    ],
+)
+def test_safe(text: str, shown: str) -> None:
+    assert safe(text) == shown
+
+
+def test_widths() -> None:
+    assert width_of("你好") == 4
+    assert pad("你", 4) == "你  "
+    assert shorten("abcdefghij", 5) == "abcd…"
+    assert shorten("550 5.1.1 one two three four five six", 31, keep=9) == "550 5.1.1 … four five six"
+    assert [duration(seconds) for seconds in (0.0001, 0.0314, 1.25, 125)] == ["<1 ms", "31 ms", "1.2 s", "2.1 min"]
+    assert [size(octets) for octets in (1, 999, 10_240_000, 52_428_800)] == [
+        "1 octets",
+        "999 octets",
+        "10.2 MB",
+        "52.4 MB",
+    ]
+
+
+def test_plain_style_has_no_typography() -> None:
+    style = Style(colour=False, unicode=False, width=80)
+    assert style.plain("a · b … ü") == "a - b ... \\xfc"
+    assert style.mark("ok") == "+"

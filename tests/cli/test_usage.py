@@ -1,0 +1,157 @@
+"""Wrong usage: one clear sentence on standard error, exit status 2, no traceback. Whole processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ehlo.lab import Lab
+
+EHLO = [sys.executable, "-m", "ehlo"]
+ENVELOPE = ["-f", "a@here.org", "-t", "b@example.com"]
+
+
+def ehlo(
+    *words: str, stdin: int | None = subprocess.DEVNULL, env: dict[str, str] | None = None
+) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [*EHLO, *words], capture_output=True, text=True, stdin=stdin, timeout=60, env={**os.environ, **(env or {})}
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check", "mail.example.com:99999"], "a port is a number from 1 to 65535, not '99999'"),
+        (["check", "mail.example.com:http"], "a port is a number from 1 to 65535, not 'http'"),
+        (["check", "mail.example.com:"], "a port is a number"),
+        (["check", ""], "The target is empty"),
+        (["check", "http://example.com"], "ehlo knows the schemes smtp:// and smtps://"),
+        (["check", "lmtp://example.com"], "ehlo speaks smtp:// and smtps:// so far"),
+        (["check", "two words"], "is neither a host"),
+        (["check", "x", "-f", "a b@c", "-t", "d@e"], "The sender 'a b@c' is not a mail address"),
+        (["check", "x", "-t", "nobody"], "The recipient 'nobody' is not a mail address: there is no @"),
+        (["check", "x", "-t", "a@b..c"], "the domain has a character"),
+        (["check", "x", "-t", ""], "The recipient is empty"),
+        (["check", "x", "-f", ""], "The sender is empty. For the null sender write '<>'."),
+        (["check", "x", "--helo", "a b"], "--helo a b:"),
+        (["check", "x", "--timeout", "soon"], "--timeout soon: a time is a number of seconds"),
+        (["check", "x", "--timeout=-1"], "--timeout -1"),
+        (["check", "x", "--timeout", "nan"], "--timeout nan"),
+        (["check", "x", "--timeout", "lunch=5"], "'lunch' is not a stage"),
+        (["check", "x", "--user", "me", "--password-file", "/nonexistent/file"], "cannot be read: No such file"),
+        (["check", "x", "--user", "me", "--password-file", "/"], "cannot be read: Is a directory"),
+        (["check", "x", "--user", "me"], "--user needs a password"),
+        (["check", "x", "--password-file", "y"], "--password-file needs --user"),
+        (["check", "x", "--ca-file", "/nonexistent/ca.pem"], "--ca-file /nonexistent/ca.pem: the file cannot be read"),
+        (["check", "x", "--ca-file", "/dev/null"], "holds no certificate in PEM form"),
+        (["check", "x", "--record", "/nonexistent/x.jsonl"], "The record '/nonexistent/x.jsonl' cannot be written"),
+        (["check", "x", "--source", "eth0"], "this is not an IP address"),
+        (["check", "x", "-6", "--source", "127.0.0.1"], "contradict each other"),
+        (["check", "x", "--dns-server", "resolver"], "this is not an IP address, with or without a port"),
+        (["check", "x", "--stop-after", "lunch"], "invalid choice: 'lunch'"),
+        (["check"], "the following arguments are required: TARGET"),
+        (["check", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["send", "x", *ENVELOPE, "--data", "/nonexistent.eml"], "The message '/nonexistent.eml' cannot be read"),
+        (["send", "x", *ENVELOPE, "--data", "y", "--body", "z"], "--data sends a message as it is"),
+        (["send", "x", *ENVELOPE, "--header", "no colon"], "'no colon' is not a header"),
+        (["send", "x", *ENVELOPE, "--header", "A: b\nC: d"], "The header A contains a line break"),
+        (["send", "x", "-t", "b@example.com"], "A sender is needed"),
+        (["send", "x", "-f", "b@example.com"], "A recipient is needed"),
+        (["show", "/nonexistent.jsonl"], "'/nonexistent.jsonl' cannot be read"),
+        (["show", "/dev/null"], "is not a transcript: line 1"),
+        (["lab", "--port", "70000"], "--port 70000"),
+        (["lab", "--user", "alice"], "the form is NAME:PASSWORD"),
+        (["lab", "--cert", "x"], "--cert and --key belong together"),
+        (["lab", "--mailbox", "nobody"], "is not a mail address"),
+        (["completion", "dos"], "invalid choice: 'dos'"),
+        (["no-such-command"], "invalid choice: 'no-such-command'"),
+    ],
+)
+def test_one_sentence_and_status_2(words: list[str], sentence: str) -> None:
+    status, out, err = ehlo(*words)
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
+
+
+def test_binary_files_are_not_transcripts(tmp_path: Path) -> None:
+    file = tmp_path / "noise"
+    file.write_bytes(bytes(range(256)) * 10)
+    status, _, err = ehlo("show", str(file))
+    assert status == 2
+    assert "is not a transcript" in err
+
+
+def test_unknown_host_is_a_failure_of_the_stage_dns() -> None:
+    status, out, err = ehlo("check", "no-such-host.invalid", "--timeout", "10")
+    assert status == 10
+    assert "no-such-host" in out or "dns-failed" in out
+    assert err == ""
+
+
+def test_port_in_use() -> None:
+    with Lab().running() as lab:
+        status, _, err = ehlo("lab", "--port", str(lab.port))
+    assert status == 2
+    assert "the lab cannot listen there" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_full_disk_is_one_sentence() -> None:
+    with Lab().running() as lab, open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*EHLO, "check", f"127.0.0.1:{lab.port}"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 2
+    assert done.stderr == "ehlo: the output cannot be written: No space left on device.\n"
+
+
+def test_closed_stdout_is_one_sentence() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m ehlo check 127.0.0.1 >&-"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "ehlo: standard output is closed, so there is nowhere to write to.\n"
+
+
+def test_reader_that_goes_away_is_no_traceback() -> None:
+    with Lab().running() as lab:
+        command = f"{sys.executable} -m ehlo check 127.0.0.1:{lab.port} -v --starttls never | head -1"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
+def test_no_arguments_show_help() -> None:
+    status, out, _ = ehlo()
+    assert status == 0
+    assert out.startswith("usage: ehlo")
+
+
+def test_bug_is_reported_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ehlo.cli import check, main
+
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(check, "run_plan", broken)
+    assert main.main(["check", "127.0.0.1"]) == 70
+    err = capsys.readouterr().err
+    assert err.startswith("ehlo: this is a bug in ehlo: ZeroDivisionError: division by zero")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_names_the_commands(shell: str) -> None:
+    status, out, err = ehlo("completion", shell)
+    assert (status, err) == (0, "")
+    assert "check" in out
+    assert "starttls" in out

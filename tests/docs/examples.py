@@ -1,0 +1,163 @@
+"""The examples in README and docs: each block of language `console` is run and compared.
+
+A block has commands, lines that begin with "$ ", and under each its output. Commands that are not
+`ehlo` are not run. The world of the examples is made here: mail.example.com is at 192.0.2.10, which
+is the lab; nothing is sent anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+from ehlo.cli.main import main
+from ehlo.lab import Lab, Policy, RunningLab
+from ehlo.lab.authority import Identity, make_identity
+from ehlo.net.intents import Address, Family
+from ehlo.net.names import LookupFailedError
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MASKS = (
+    (re.compile(r" +(<1 ms|\d+ ms|\d+\.\d s)$", re.MULTILINE), " TIME"),
+    (re.compile(r"^ +\d+\.\d{3}(?=  [CS]: )", re.MULTILINE), " TIME"),
+    (re.compile(r"queued as [0-9A-F]{11}"), "queued as ID"),
+    (re.compile(r"127\.0\.0\.1:\d{5}\b"), "127.0.0.1:PORT"),
+    (re.compile(r'"(t|first|seconds)": [0-9.e-]+'), r'"\1": TIME'),
+)
+
+ADDRESSES = {"mail.example.com": "192.0.2.10", "mx.example.net": "192.0.2.99", "closed.example.com": "192.0.2.20"}
+
+
+class Example(NamedTuple):
+    """A command of a document, and the output that stands beneath it."""
+
+    document: Path
+    line: int
+    command: str
+    output: str
+
+
+def documents() -> list[Path]:
+    """All documents that may have examples."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def examples(document: Path) -> Iterator[Example]:
+    """The examples of a document, in order."""
+    text = document.read_text("utf-8")
+    for block in _BLOCK.finditer(text):
+        line = text.count("\n", 0, block.start(1)) + 1
+        for part in re.split(r"^(?=\$ )", block[1], flags=re.MULTILINE):
+            if part.startswith("$ "):
+                command, _, output = part.partition("\n")
+                yield Example(document, line, command[2:], output)
+            line += part.count("\n")
+
+
+def mask(output: str) -> str:
+    """What differs from run to run, taken out."""
+    for pattern, replacement in _MASKS:
+        output = pattern.sub(replacement, output)
+    return "\n".join(line.rstrip() for line in output.strip().splitlines())
+
+
+def run(command: str) -> tuple[int, str]:
+    """Run an `ehlo` command line in the world of the examples: exit status, output."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(_Utf8(out)), contextlib.redirect_stderr(_Utf8(err)):
+        try:
+            status = main(shlex.split(command)[1:])
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+    return status, out.getvalue() + err.getvalue()
+
+
+class _Utf8(io.TextIOBase):
+    """A stream that says it takes UTF-8, as a terminal does."""
+
+    encoding = "utf-8"
+
+    def __init__(self, target: io.StringIO) -> None:
+        self._target = target
+
+    def write(self, text: str) -> int:
+        return self._target.write(text)
+
+
+@contextlib.contextmanager
+def world(folder: Path) -> Iterator[RunningLab]:
+    """The world of the examples, for as long as the context lasts."""
+    identity = make_identity("mail.example.com")
+    policy = Policy(refused_senders=frozenset({"refused@yourdomain.com"}), users={"alice": "wonderland"})
+    before = Path.cwd()
+    os.chdir(folder)
+    Path("message.eml").write_bytes(b"From: sender@yourdomain.com\nSubject: A file\n\nHello!\n")
+    Path("secret").write_text("wonderland\n")
+    try:
+        with Lab(policy=policy, identity=identity).running() as lab, _redirected(lab, identity, folder):
+            yield lab
+    finally:
+        os.chdir(before)
+
+
+@contextlib.contextmanager
+def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[None]:
+    authority = folder / "authority.pem"
+    authority.write_bytes(identity.authority)
+
+    class Socket(socket.socket):
+        def connect(self, address: tuple[str, int]) -> None:  # type: ignore[override]
+            reachable = address[0] == "192.0.2.10"
+            if not reachable:
+                raise ConnectionRefusedError(111, "Connection refused")
+            super().connect(("127.0.0.1", lab.port))
+
+    def resolve(host: str, port: int, family: Family) -> tuple[Address, ...]:
+        if host not in ADDRESSES:
+            raise LookupFailedError("no-such-host", f"{host}: Name or service not known")
+        return (Address(socket.AF_INET, ADDRESSES[host], port),)
+
+    def mail_hosts(domain: str, timeout: float, nameserver: object) -> tuple[str, ...]:
+        return ("mail.example.com",)
+
+    from ehlo.net.certificates import trust_context
+
+    environment = {"COLUMNS": "80", "NO_COLOR": "1"}
+    with (
+        mock.patch("ehlo.net.blocking.socket.socket", Socket),
+        mock.patch("ehlo.net.blocking.resolve", resolve),
+        mock.patch("ehlo.net.blocking.find_mail_hosts", mail_hosts),
+        mock.patch("ehlo.net.certificates.trust_context", return_value=trust_context(str(authority))),
+        mock.patch("ehlo.probe.walk._own_name", return_value="here.org"),
+        mock.patch("ehlo.cli.send.own_name", return_value="here.org"),
+        mock.patch.dict(os.environ, environment),
+    ):
+        yield
+
+
+def update(document: Path) -> None:
+    """Write the output of every example anew."""
+    text = document.read_text("utf-8")
+
+    def renew(block: re.Match[str]) -> str:
+        parts = re.split(r"^(?=\$ )", block[1], flags=re.MULTILINE)
+        return "```console\n" + "".join(map(_renewed, parts)) + "```"
+
+    document.write_text(_BLOCK.sub(renew, text), "utf-8")
+
+
+def _renewed(part: str) -> str:
+    command, _, output = part.partition("\n")
+    if not command.startswith("$ ehlo "):
+        return part
+    shown = run(command[2:])[1]
+    return part if mask(shown) == mask(output) else f"{command}\n{shown.rstrip()}\n"

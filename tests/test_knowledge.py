@@ -1,0 +1,167 @@
+"""The catalogue: rules are well-formed, and each example is answered by its own rule."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ehlo.diagnosis.evidence import Evidence
+from ehlo.diagnosis.judge import rules_that_hold
+from ehlo.knowledge.codes import enhanced_codes, explain_reply, meaning_of_code, meaning_of_enhanced, reply_codes
+from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
+from ehlo.knowledge.products import identify, load_products
+from ehlo.knowledge.rules import Rule, RuleError, load_rules, parse_rules
+from ehlo.net.certificates import _PROBLEMS
+from ehlo.net.errors import NETWORK_ERRORS
+from ehlo.smtp.deviations import Deviation
+from ehlo.smtp.reply import EnhancedStatus, Reply, ReplyReader
+from ehlo.smtp.states import ALLOWED
+
+RULES = load_rules()
+REGISTRY = Path(__file__).parents[2] / "shared" / "facts" / "registry.json"
+
+
+def reply_of(text: str) -> Reply:
+    reply = ReplyReader().feed(
+        text.replace("-", " ", 1).encode() + b"\r\n" if text[3] == "-" else text.encode() + b"\r\n"
+    )
+    assert reply is not None
+    return reply
+
+
+EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
+COUNTEREXAMPLES = [(rule, example) for rule in RULES for example in rule.counterexamples]
+
+
+@pytest.mark.parametrize(("rule", "example"), EXAMPLES, ids=lambda value: getattr(value, "id", None))
+def test_example_is_answered_by_its_rule(rule: Rule, example: str) -> None:
+    matching = rules_that_hold(Evidence(rule.stages[0], (0,), reply_of(example)), RULES)
+    assert matching[0][0].id == rule.id
+    assert len(matching) < 2 or matching[0][1] > matching[1][1], "two rules weigh the same"
+
+
+@pytest.mark.parametrize(("rule", "example"), COUNTEREXAMPLES, ids=lambda value: getattr(value, "id", None))
+def test_counterexample_is_not(rule: Rule, example: str) -> None:
+    for stage in rule.stages:
+        matching = rules_that_hold(Evidence(stage, (0,), reply_of(example)), RULES)
+        assert rule.id not in [other.id for other, _ in matching]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_rule_is_well_formed(rule: Rule) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
+    for text in (rule.title, rule.why, *rule.fix):
+        known = {"recipient", "sender", "helo", "host", "address", "stage"}
+        assert set(re.findall(r"\{(\w+)\}", text)) <= known
+    assert not rule.title.endswith(".")
+    assert rule.why.endswith((".", "?"))
+    by_reply = any(when.codes or when.enhanced or when.text for when in rule.when)
+    assert bool(rule.examples) == by_reply, "a rule about replies has examples, another has none"
+
+
+def test_conditions_name_errors_that_exist() -> None:
+    walk = Path(__file__).parents[1] / "src" / "ehlo" / "probe" / "walk.py"
+    raised = set(re.findall(r'"([a-z0-9-]+)"', walk.read_text()))
+    known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted"}
+    for rule in RULES:
+        for when in rule.when:
+            assert when.errors <= known, rule.id
+            assert when.certificates <= {*_PROBLEMS.values(), "missing", "not-verified"}, rule.id
+
+
+@pytest.mark.parametrize("error", sorted(NETWORK_ERRORS))
+def test_each_network_error_has_a_rule(error: str) -> None:
+    assert any(error in when.errors for rule in RULES for when in rule.when)
+
+
+@pytest.mark.parametrize("problem", sorted({*_PROBLEMS.values(), "missing", "not-verified"}))
+def test_each_certificate_problem_has_a_rule(problem: str) -> None:
+    assert any(problem in when.certificates for rule in RULES for when in rule.when)
+
+
+@pytest.mark.parametrize("stage", ["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "quit"])
+@pytest.mark.parametrize("code", [421, 450, 500, 550, 554, 599])
+def test_every_refusal_has_a_rule(stage: str, code: int) -> None:
+    evidence = Evidence(stage, (0,), Reply(code, ("something unheard of",)))  # type: ignore[arg-type]
+    assert rules_that_hold(evidence, RULES)
+
+
+@pytest.mark.parametrize("error", ["closed", "reset", "timed-out", "no-reply-code", "line-too-long", "endless-reply"])
+@pytest.mark.parametrize("stage", ["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "quit"])
+def test_every_broken_session_has_a_rule(stage: str, error: str) -> None:
+    assert rules_that_hold(Evidence(stage, (0,), error=error), RULES)  # type: ignore[arg-type]
+
+
+def test_malformed_rules_are_named() -> None:
+    good = 'title = "x"\nlayer = "tls"\nstages = ["tls"]\nwhen = { errors = ["x"] }\nwhy = "x."\nfix = []\nrefs = []\n'
+    assert parse_rules("[good]\n" + good)[0].id == "good"
+    for bad in (
+        good.replace('layer = "tls"', 'layer = "elsewhere"'),
+        good.replace('stages = ["tls"]', 'stages = ["nowhere"]'),
+        good.replace('{ errors = ["x"] }', "{}"),
+        good.replace('{ errors = ["x"] }', '{ text = ["("] }'),
+        good.replace('{ errors = ["x"] }', '{ moods = ["x"] }'),
+        good.replace('why = "x."\n', ""),
+        good + "colour = 'red'\n",
+    ):
+        with pytest.raises(RuleError, match="bad"):
+            parse_rules("[bad]\n" + bad)
+    with pytest.raises(RuleError):
+        parse_rules("[bad")
+
+
+def test_code_tables_are_complete() -> None:
+    if not REGISTRY.exists():
+        pytest.skip("the registry's table is not beside the project")
+    registry = json.loads(REGISTRY.read_text())
+    assert reply_codes() == {str(entry["code"]) for entry in registry["basic"]}
+    assert enhanced_codes() == {entry["code"] for entry in registry["enhanced"]}
+
+
+def test_codes_of_the_tutorial_read_well() -> None:
+    service_ready = meaning_of_code(220)
+    assert service_ready is not None
+    assert service_ready.title == "Service ready"
+    assert explain_reply(Reply(250, ("2.1.0 Ok",))) == "The address was accepted."
+    assert explain_reply(Reply(250, ("2.1.5 Ok",))) == "The recipient's address was accepted."
+    assert explain_reply(Reply(250, ("2.0.0 Ok: queued as X",))) == "The server did what the command asked for."
+    assert meaning_of_code(299) is None
+    unregistered = meaning_of_enhanced(EnhancedStatus(5, 7, 999))
+    assert unregistered is not None
+    assert unregistered.title == "Something about security or policy"
+
+
+def test_margin_texts_fit_into_the_margin() -> None:
+    verbs = set().union(*ALLOWED.values()) - {"LHLO", "BDAT", "XCLIENT"}
+    assert all(0 < len(meaning_of_command(verb)) <= 42 for verb in verbs)
+    tutorial = ["PIPELINING", "SIZE", "VRFY", "ETRN", "STARTTLS", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN"]
+    assert all(0 < len(meaning_of_keyword(keyword)) <= 42 for keyword in tutorial)
+
+
+@pytest.mark.parametrize(
+    ("banner", "host", "name"),
+    [
+        ("mail.example.com ESMTP Postfix", "mail.example.com", "Postfix"),
+        ("mail.example.com ESMTP Postfix (Debian/GNU)", "mail.example.com", "Postfix"),
+        ("mail.example.com ESMTP Exim 4.96 Mon, 23 Nov 2026 10:00:00 +0000", "mail.example.com", "Exim"),
+        ("mx.google.com ESMTP a1b2 - gsmtp", "mx.google.com", "Google"),
+        ("VI1EUR.mail.protection.outlook.com Microsoft ESMTP MAIL Service ready at now", "x", "Exchange"),
+        ("x Microsoft ESMTP MAIL Service ready", "x.mail.protection.outlook.com", "Microsoft 365"),
+        ("mail.example.com ESMTP OpenSMTPD", "mail.example.com", "OpenSMTPD"),
+        ("mail.example.com Python SMTP 1.4.6", "mail.example.com", "aiosmtpd"),
+        ("maximum.example.com ESMTP", "maximum.example.com", None),
+    ],
+)
+def test_products_are_told_by_their_words(banner: str, host: str, name: str | None) -> None:
+    product = identify(banner, [host])
+    assert (product.name if product else None) == name
+
+
+def test_product_patterns_are_regular_expressions() -> None:
+    for product in load_products():
+        for pattern in (*product.banner, *product.host, *product.reply):
+            re.compile(pattern)
+        assert product.kind in ("product", "provider")
