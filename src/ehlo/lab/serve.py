@@ -80,7 +80,7 @@ class Serve:
     def flow(self) -> Flow:
         """The whole session."""
         conn, persona = self._conn, self._persona
-        receive = Receive(self._idle)
+        receive, closed, tls_due = Receive(self._idle), State.CLOSED, State.TLS
         yield Send(conn.send(persona.greeting), "banner")
         while True:
             try:
@@ -96,9 +96,9 @@ class Serve:
                     # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
                     reply = persona.replies["too-many-errors"]
             yield Send(conn.send(reply), event.stage)
-            if conn.state is State.CLOSED:
+            if conn.state is closed:
                 return
-            if conn.state is State.TLS:
+            if conn.state is tls_due:
                 yield from self._start_tls()
 
     def _start_tls(self) -> Flow:

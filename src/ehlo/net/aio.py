@@ -8,6 +8,7 @@ connects. uvloop is used by whoever runs the loop, where it is installed.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from ehlo.net.errors import classify_os_error
@@ -60,8 +61,9 @@ async def _connect(session: Session, bridge: _Bridge, need: Connect) -> Need:
         async with asyncio.timeout(need.timeout):
             await bridge.loop.create_connection(lambda: bridge, host, port, local_addr=local)
     except (OSError, TimeoutError) as error:
-        return session.fail(classify_os_error(error, "connect-failed"), error.strerror or "no answer in time")
-    return session.resume(bridge.local_address())
+        if not bridge.connected:
+            return session.fail(classify_os_error(error, "connect-failed"), error.strerror or "no answer in time")
+    return await bridge.stuck()
 
 
 async def _look_up(
@@ -90,7 +92,17 @@ class _Bridge(asyncio.BufferedProtocol):
     """Joins a transport and a session. A server's session is made when the connection is there, by
     `on_open`; a client's exists before."""
 
-    __slots__ = ("_need", "_on_close", "_on_open", "_session", "_shared", "_timer", "_transport", "_waiter")
+    __slots__ = (
+        "_connected",
+        "_need",
+        "_on_close",
+        "_on_open",
+        "_session",
+        "_shared",
+        "_timer",
+        "_transport",
+        "_waiter",
+    )
 
     def __init__(
         self,
@@ -105,6 +117,7 @@ class _Bridge(asyncio.BufferedProtocol):
         self._on_close = on_close
         self._shared = shared
         self._transport: asyncio.Transport | None = None
+        self._connected = False
         self._need: Need = DONE
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[Need] | None = None
@@ -113,15 +126,24 @@ class _Bridge(asyncio.BufferedProtocol):
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._shared.loop
 
-    def local_address(self) -> Address:
-        sock = self._transport.get_extra_info("socket") if self._transport else None
-        host, port = sock.getsockname()[:2] if sock is not None else ("", 0)
-        return Address(sock.family if sock is not None else 0, host, port)
+    @property
+    def connected(self) -> bool:
+        """Whether there has been a connection."""
+        return self._connected
+
+    def _local_address(self) -> Address:
+        name = self._transport.get_extra_info("sockname") if self._transport else None
+        host, port = (name or ("", 0))[:2]
+        return Address(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
     async def drive(self, need: Need) -> Need:
         """Let the callbacks run the session until it needs what they cannot do."""
         self._go_on(need)
-        if type(self._need) is Done:
+        return await self.stuck()
+
+    async def stuck(self) -> Need:
+        """What the session needs next that the callbacks cannot do."""
+        if not isinstance(self._need, Read | Flush | Pause):
             return self._need
         self._waiter = self.loop.create_future()
         return await self._waiter
@@ -146,7 +168,12 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        if self._on_open is not None:
+        self._connected = True
+        if self._on_open is None:
+            # At once: what the server says, or that it hangs up, may come before any task runs again.
+            if self._session is not None:
+                self._go_on(self._session.resume(self._local_address()))
+        else:
             self._session = self._on_open(self, transport)  # type: ignore[arg-type]
             if self._session is None:
                 self.close()

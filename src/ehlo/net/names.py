@@ -23,6 +23,8 @@ class LookupFailedError(Exception):
 
 def resolve(host: str, port: int, family: Family) -> tuple[Address, ...]:
     """The addresses of a host in the order to try them. Raises `LookupFailedError`. Blocks."""
+    if literal := parse_literal(host, port):
+        return (literal,)
     try:
         found = socket.getaddrinfo(host, port, _FAMILIES[family], socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -47,15 +49,21 @@ def in_trial_order(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     return tuple(address for address in pairs if address is not None)
 
 
-def is_address(host: str) -> bool:
-    """Whether `host` is an IP address already and no look-up is needed."""
+def parse_literal(host: str, port: int) -> Address | None:
+    """The address that `host` is already, so that no look-up is needed; None if it is a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
+        # A zone ("fe80::1%eth0") needs the system's help.
         try:
-            socket.inet_pton(family, host.partition("%")[0])
+            socket.inet_pton(family, host)
         except (OSError, ValueError):
             continue
-        return True
-    return False
+        return Address(family, host, port)
+    return None
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, with a zone or without."""
+    return parse_literal(host.partition("%")[0], 0) is not None
 
 
 class Nameserver(NamedTuple):

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     # `ssl` costs a quarter of a short session's start-up; it is imported when TLS begins.
     from ehlo.net.tls import TLSLayer
 
+_new = tuple.__new__
+
 #: Octets that may wait to be sent before a flow that uploads has to wait.
 HIGH_WATER = 262_144
 
@@ -69,15 +71,16 @@ class Connection(Protocol):
 
     stage: Stage
 
-    @property
-    def between_lines(self) -> bool: ...  # noqa: D102
     def receive_data(self, data: bytes) -> None: ...  # noqa: D102
     def receive_eof(self) -> None: ...  # noqa: D102
     def next_event(self) -> ConnectionEvent: ...  # noqa: D102
 
 
 class Session:
-    """One session in the hands of a driver. `us` is the side whose flow this is."""
+    """One session in the hands of a driver. `us` is the side whose flow this is.
+
+    `recorder` has its transcript, `deadline` until when to wait for what it needs, on the recorder's clock.
+    """
 
     __slots__ = (
         "_arrived",
@@ -85,10 +88,12 @@ class Session:
         "_asked_at",
         "_first",
         "_flow",
+        "_latest",
         "_lost",
         "_need",
         "_outgoing",
         "_outgoing_size",
+        "_partial",
         "_peer",
         "_tls",
         "_us",
@@ -108,13 +113,14 @@ class Session:
         self._outgoing: list[bytes] = []
         self._outgoing_size = 0
         self._tls: TLSLayer | None = None
-        #: Until when to wait for what the session needs, on the recorder's clock.
         self.deadline = 0.0
         self._need: Need = DONE
         self._asked: Intent | None = None
         self._asked_at = 0.0
         self._arrived = 0.0
-        self._first: float = 0.0
+        self._latest = 0.0
+        self._first = 0.0
+        self._partial = False
         self._lost: str = ""
 
     # What a driver calls.
@@ -126,6 +132,7 @@ class Session:
     def resume(self, result: object = None) -> Need:
         """What the session needed has been done, with this result."""
         asked = self._asked
+        self._latest = self.recorder.now()
         if type(asked) is Connect:
             self.connected = True
             self._lost = ""
@@ -146,13 +153,10 @@ class Session:
 
     def data_received(self, data: bytes) -> Need:
         """Bytes came from the peer."""
-        self._arrived = self.recorder.now()
+        self._arrived = self._latest = self.recorder.now()
         if self._tls is not None:
             return self._encrypted_received(self._tls, data)
-        if self.connection.between_lines:
-            self._first = self._arrived
-        self.connection.receive_data(data)
-        return self._pump()
+        return self._plaintext_received(data)
 
     def eof_received(self) -> Need:
         """The peer closed its side in order."""
@@ -211,12 +215,13 @@ class Session:
                     intent = flow.throw(self._drain())
                     continue
                 self._write(intent.data)
-                recorder.add_lines(self._us, intent.stage, intent.data)
+                self._latest = recorder.add_lines(self._us, intent.stage, intent.data)
             elif type(intent) is Receive:
                 event = self._next_event()
                 if event is None:
-                    # Only now is there something to wait for: until then no clock is read.
-                    return self._wait_until(intent, intent.timeout, READ)
+                    self.deadline = self._latest + intent.timeout
+                    self._asked, self._need = intent, READ
+                    return READ
                 if isinstance(event, SessionError):
                     intent = flow.throw(event)
                     continue
@@ -246,8 +251,7 @@ class Session:
 
     def _wait_until(self, asked: Intent, timeout: float, need: Need) -> Need:
         self.deadline = self.recorder.now() + timeout
-        self._asked, self._need = asked, need
-        return need
+        return self._wait(asked, need)
 
     def _finish(self) -> Need:
         if self.connected:
@@ -261,6 +265,12 @@ class Session:
         return self._need
 
     # The peer.
+
+    def _plaintext_received(self, data: bytes) -> Need:
+        if not self._partial:
+            self._first = self._arrived
+        self.connection.receive_data(data)
+        return self._pump()
 
     def _pump(self) -> Need:
         """Bytes are there: give the flow its event if it waits for one and there is one."""
@@ -283,6 +293,7 @@ class Session:
                 return self._error(error.deviation.value, error.detail)
             kind = type(event)
             if kind is NeedData:
+                self._partial = event.partial  # type: ignore[union-attr]
                 return None
             if kind is ContentReceived:
                 self._record_content(event)  # type: ignore[arg-type]
@@ -297,7 +308,7 @@ class Session:
         arrived = self._arrived
         first = self._first if self._first < arrived else None
         self._first = arrived
-        self.recorder.put(Event(arrived, self._peer, "line", stage, line, first))
+        self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, first, NO_FACTS)))
 
     def _record_content(self, event: ContentReceived) -> None:
         facts: Facts = {"truncated": True, "received": event.size} if event.truncated else NO_FACTS
@@ -398,10 +409,7 @@ class Session:
         self._collect_tls()
         if not plain:
             return self._need
-        if self.connection.between_lines:
-            self._first = self._arrived
-        self.connection.receive_data(plain)
-        return self._pump()
+        return self._plaintext_received(plain)
 
 
 def _tls_message(error: OSError) -> str:

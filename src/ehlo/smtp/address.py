@@ -14,20 +14,27 @@ MAX_LOCAL_PART = 64
 MAX_DOMAIN = 255
 MAX_PATH = 256
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
+#: What RFC 6531 §3.3 adds; surrogates, which stand for octets that are not UTF-8, are left out.
+_UTF8 = r"\u0080-\ud7ff\ue000-\U0010ffff"
+_ATOM = rf"[A-Za-z0-9!#$%&'*+\-/=?^_`{{|}}~{_UTF8}]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_QUOTED_STRING = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
-_LABEL = r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
+_QUOTED_STRING = re.compile(rf'"(?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*"')
+_LABEL = rf"[A-Za-z0-9{_UTF8}](?:[A-Za-z0-9\-{_UTF8}]*[A-Za-z0-9{_UTF8}])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
 _GENERAL_LITERAL = re.compile(r"[A-Za-z0-9\-]*[A-Za-z0-9]:[\x21-\x5a\x5e-\x7e]+")
+
+
+#: How much of a text that is no address an error repeats, so that the reason still fits a reply line.
+_SHOWN = 80
 
 
 class AddressError(ValueError):
     """`text` is not an address. The message is one sentence that says why."""
 
     def __init__(self, text: str, why: str) -> None:
-        super().__init__(f"'{text}' is not a mail address: {why}.")
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        super().__init__(f"'{shown}' is not a mail address: {why}.")
         self.text = text
         self.why = why
 
@@ -87,7 +94,7 @@ def parse_domain(text: str) -> str:
     if not _DOMAIN.fullmatch(text):
         raise AddressError(text, "the domain has a character, a dot or a hyphen where none may be")
     if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN:
-        raise AddressError(text[:40] + "…", "the domain is longer than 255 octets")
+        raise AddressError(text, "the domain is longer than 255 octets")
     return text
 
 
@@ -101,9 +108,12 @@ def _parse_literal(text: str) -> str:
         from ipaddress import AddressValueError, IPv6Address
 
         try:
-            IPv6Address(inside[5:])
+            zone = IPv6Address(inside[5:]).scope_id
         except AddressValueError:
             raise AddressError(text, "what follows IPv6: is not an IPv6 address") from None
+        if zone is not None:
+            # RFC 5321 §4.1.3 has no zones, which mean something on one machine alone.
+            raise AddressError(text, "an IPv6 address in a literal has no zone")
         return text
     if not _GENERAL_LITERAL.fullmatch(inside):
         raise AddressError(text, "the brackets hold neither an IPv4 nor an IPv6: address")
@@ -125,7 +135,7 @@ def parse_mailbox(text: str) -> Mailbox:
     if not rest.startswith("@"):
         raise AddressError(text, f"the character '{rest[0]}' may stand there only inside quotes")
     if len(local_part.encode()) > MAX_LOCAL_PART:
-        raise AddressError(text[:80], "the part before the @ is longer than 64 octets")
+        raise AddressError(text, "the part before the @ is longer than 64 octets")
     if rest == "@":
         raise AddressError(text, "nothing stands behind the @")
     try:
@@ -150,7 +160,7 @@ def parse_path(text: str, *, brackets: bool = True) -> Path:
     if not inside:
         return NULL_PATH
     if len(text.encode("utf-8", "surrogatepass")) > MAX_PATH + (0 if text.startswith("<") else -2):
-        raise AddressError(text[:40] + "…", "the path is longer than 256 octets")
+        raise AddressError(text, "the path is longer than 256 octets")
     if inside.lower() == "postmaster":
         return Path(Mailbox(inside, None))
     route: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ehlo.smtp.deviations import Deviation
@@ -56,6 +57,7 @@ class Capabilities(NamedTuple):
             yield " ".join((keyword, *words))
 
 
+@lru_cache(maxsize=64)
 def parse_capabilities(reply: Reply) -> Capabilities:
     """Read a positive reply to EHLO, HELO or LHLO. Never raises."""
     domain, _, greeting = reply.lines[0].partition(" ")
@@ -69,7 +71,7 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         if keyword.startswith("AUTH="):
             # Servers from before RFC 2554, and those that humour clients from then.
             deviations.append(Deviation.AUTH_EQUALS)
-            words = ["AUTH", words[0][5:], *words[1:]]
+            words = ["AUTH", *words[0][5:].split(), *words[1:]]
             keyword = "AUTH"
         known = keywords.get(keyword, ())
         keywords[keyword] = known + tuple(word for word in words[1:] if word not in known)

@@ -20,7 +20,7 @@ from ehlo.smtp.capabilities import Capabilities, parse_capabilities
 from ehlo.smtp.command import Command
 from ehlo.smtp.content import DotStuffer
 from ehlo.smtp.deviations import Deviation, LocalProtocolError, RemoteProtocolError
-from ehlo.smtp.events import NEED_DATA, ClientEvent, ConnectionLost, ReplyPart, ReplyReceived
+from ehlo.smtp.events import NEED_DATA, NEED_REST, ClientEvent, ConnectionLost, ReplyPart, ReplyReceived
 from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
 from ehlo.smtp.reply import MAX_REPLY_LINE, ReplyReader
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
@@ -28,6 +28,9 @@ from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
 
 #: RFC 2920 §3.1: only these may be followed by another command before their reply has come.
 _PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT"})
+
+# Half the price of calling the class, paid for every line.
+_new = tuple.__new__
 
 
 class ClientConnection:
@@ -65,11 +68,6 @@ class ClientConnection:
         """Whether a reply is still to come."""
         return bool(self._pending)
 
-    @property
-    def between_lines(self) -> bool:
-        """Whether all octets received so far have been read as events."""
-        return self._buffer.empty
-
     # Sending.
 
     def send(self, command: Command) -> bytes:
@@ -94,6 +92,8 @@ class ClientConnection:
         """The answer to a SASL challenge, None to give up the exchange (RFC 4954 §4)."""
         if self.state is not State.AUTH:
             raise LocalProtocolError(why_not(self.state, "A SASL response"))
+        if self._pending:
+            raise LocalProtocolError("A SASL response must wait for the server's challenge (RFC 4954 §4).")
         self._expect("AUTH")
         return b"*\r\n" if response is None else base64.b64encode(response) + b"\r\n"
 
@@ -102,6 +102,8 @@ class ClientConnection:
         if self.state is not State.CONTENT:
             raise LocalProtocolError(why_not(self.state, "The message"))
         if self._stuffer is None:
+            if self._pending:
+                raise LocalProtocolError("The message has ended; the reply to it is due (RFC 5321 §4.1.1.4).")
             self._stuffer = DotStuffer()
             self.stage = "message"
         return self._stuffer.feed(chunk)
@@ -133,6 +135,8 @@ class ClientConnection:
         Raises `RemoteProtocolError` when what came cannot be a reply or passes a bound. The
         session cannot go on after that.
         """
+        if self._buffer.empty and not self._closed:
+            return NEED_DATA
         try:
             line = self._buffer.take_line(MAX_REPLY_LINE)
         except LineTooLongError as error:
@@ -140,7 +144,7 @@ class ClientConnection:
             raise RemoteProtocolError(Deviation.LINE_TOO_LONG, error.start) from None
         if line is None:
             if not self._closed:
-                return NEED_DATA
+                return NEED_REST
             self.state = State.CLOSED
             return ConnectionLost(self._buffer.take_all(), self.stage)
         try:
@@ -150,7 +154,7 @@ class ClientConnection:
             raise
         pending = self._pending
         if reply is None:
-            return ReplyPart(line, pending[0][1] if pending else self.stage)
+            return _new(ReplyPart, (line, pending[0][1] if pending else self.stage))
         if not pending:
             # RFC 5321 §3.8 and §4.2.1: a server that shuts down says 421 unasked.
             if reply.code == 421:
@@ -159,11 +163,11 @@ class ClientConnection:
             return ReplyReceived(line, self.stage, "", unasked)
         verb, stage = pending.popleft()
         self.state = after(self.state, verb, reply.code)
-        if not pending:
+        if not pending or self.state is State.CLOSED:
             self._ahead = self.state
         if stage == "ehlo" and reply.code // 100 == 2:
             self.capabilities = parse_capabilities(reply)
-        return ReplyReceived(line, stage, verb, reply)
+        return _new(ReplyReceived, (line, stage, verb, reply))
 
     def tls_started(self) -> None:
         """The handshake after STARTTLS is done: the session begins anew, at EHLO (RFC 3207 §4.2)."""

@@ -27,10 +27,11 @@ EXTENDED_LINE_LIMIT = 2048
 #: RFC 4954 §4: AUTH and its responses may have 12288 octets.
 AUTH_LINE_LIMIT = 12288
 
-#: The path rules of these verbs: may the path be null, what keyword stands before it.
+#: The keyword between these verbs and their path.
 _PATH_VERBS = {"MAIL": "FROM", "RCPT": "TO"}
 _NO_ARGUMENT = frozenset({"DATA", "QUIT", "RSET", "STARTTLS"})
 _FORBIDDEN = re.compile(r"[\x00\r\n]")
+_PLAIN_LINE = re.compile(rb"[\t\x20-\x7e]*\r\n")
 
 
 class CommandError(ValueError):
@@ -75,7 +76,7 @@ class Command(NamedTuple):
             raise LocalProtocolError(str(error)) from None
         if _FORBIDDEN.search(text):
             raise LocalProtocolError("A command may not contain CR, LF or NUL (RFC 5321 §4.1.1).")
-        limit = AUTH_LINE_LIMIT if self.verb == "AUTH" else EXTENDED_LINE_LIMIT
+        limit = line_limit(self.verb)
         if len(line) > limit:
             raise LocalProtocolError(f"A {self.verb} command has at most {limit} octets.")
         return line
@@ -109,6 +110,13 @@ def auth(mechanism: str, initial_response: bytes | None = None) -> Command:
     return Command("AUTH", f"{mechanism} {encoded}")
 
 
+def line_limit(verb: str) -> int:
+    """The octets that a command's line may have, CRLF included."""
+    if verb in _PATH_VERBS:
+        return EXTENDED_LINE_LIMIT
+    return AUTH_LINE_LIMIT if verb == "AUTH" else COMMAND_LINE_LIMIT
+
+
 def decode_base64(text: str) -> bytes | None:
     """The octets of a base64 text as AUTH carries it, "=" meaning none; None if it is not base64."""
     if text == "=":
@@ -126,7 +134,7 @@ def parse_command(line: bytes) -> Command:
     Clients repeat themselves, so the last ones read are remembered; a `Command` never changes.
     """
     deviations: list[Deviation] = []
-    if line.isascii() and line.endswith(b"\r\n") and b"\0" not in line and line.count(b"\r") == 1:
+    if _PLAIN_LINE.fullmatch(line):
         text = line[:-2].decode("ascii")
     else:
         text, deviations = decode_line(line)
@@ -134,7 +142,8 @@ def parse_command(line: bytes) -> Command:
     if stripped != text:
         deviations.append(Deviation.TRAILING_SPACE)
     verb, _, argument = stripped.partition(" ")
-    verb = verb.upper()
+    # "ſ" becomes an S in upper case: a verb is compared only once it is known to be ASCII.
+    verb = verb.upper() if verb.isascii() else verb
     if Deviation.NUL in deviations or Deviation.BARE_CR in deviations:
         raise CommandError(verb[:20], "The line contains NUL or CR characters.", 500)
     if verb in _PATH_VERBS:

@@ -86,10 +86,12 @@ class ConnectionLost(NamedTuple):
 
 
 class NeedData(NamedTuple):
-    """Nothing more can be read from the bytes there are."""
+    """Nothing more can be read from the bytes there are. `partial`: a line has begun."""
+
+    partial: bool
 
 
-NEED_DATA = NeedData()
+NEED_DATA, NEED_REST = NeedData(partial=False), NeedData(partial=True)
 
 ClientEvent = ReplyPart | ReplyReceived | ConnectionLost | NeedData
 ServerEvent = CommandReceived | CommandRejected | AuthResponse | ContentReceived | ConnectionLost | NeedData

@@ -12,6 +12,9 @@ from typing import NamedTuple
 #: Keyword in upper case to value; None where there is no "=".
 Parameters = dict[str, str | None]
 
+#: No registered keyword comes near it, and a reply that repeats one still fits its line.
+MAX_KEYWORD = 64
+
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 #: RFC 5321 §4.1.2 esmtp-value, with the UTF-8 of RFC 6531 §3.3.
 _VALUE = re.compile(r"[\x21-\x3c\x3e-\x7e\u0080-\U0010ffff]+")
@@ -57,10 +60,12 @@ PARAMETERS: dict[str, Parameter] = {
 def parse_parameters(text: str) -> Parameters:
     """Read what follows the path. Raises `ParameterError` on a bad shape or a repeated keyword."""
     parameters: Parameters = {}
-    for word in text.split():
+    for word in text.replace("\t", " ").split(" "):
+        if not word:
+            continue
         keyword, equals, value = word.partition("=")
-        if not _KEYWORD.fullmatch(keyword):
-            raise ParameterError(f"'{keyword}' is not a parameter keyword.")
+        if not _KEYWORD.fullmatch(keyword) or len(keyword) > MAX_KEYWORD:
+            raise ParameterError(f"'{keyword[:MAX_KEYWORD]}' is not a parameter keyword.")
         if equals and not _VALUE.fullmatch(value):
             raise ParameterError(f"{keyword.upper()}= is not followed by a value that may stand there.")
         if keyword.upper() in parameters:
@@ -75,8 +80,8 @@ def format_parameters(parameters: Parameters) -> str:
         return ""
     words = []
     for keyword, value in parameters.items():
-        if not _KEYWORD.fullmatch(keyword):
-            raise ParameterError(f"'{keyword}' is not a parameter keyword.")
+        if not _KEYWORD.fullmatch(keyword) or len(keyword) > MAX_KEYWORD:
+            raise ParameterError(f"'{keyword[:MAX_KEYWORD]}' is not a parameter keyword.")
         if value is not None and not _VALUE.fullmatch(value):
             raise ParameterError(f"The value of {keyword} has a character that may not stand there.")
         words.append(f" {keyword}" if value is None else f" {keyword}={value}")

@@ -100,7 +100,10 @@ def _encode(reply: Reply) -> bytes:
     for text in reply.lines:
         if _UNWRITABLE.search(text):
             raise LocalProtocolError("A reply text may not contain control characters.")
-        line = f"{code}-{text}\r\n".encode("utf-8", "surrogateescape")
+        try:
+            line = f"{code}-{text}\r\n".encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise LocalProtocolError("A reply text may not contain lone surrogates.") from None
         if len(line) > REPLY_LINE_LIMIT:
             raise LocalProtocolError("A reply line has at most 512 octets (RFC 5321 §4.5.3.1.5).")
         lines.append(line)
@@ -109,12 +112,16 @@ def _encode(reply: Reply) -> bytes:
 
 
 class ReplyLine(NamedTuple):
-    """One line of a reply: `more` says that the reply goes on after it. No code: `code` is None."""
+    """One line of a reply: `more` says that the reply goes on after it. No code: `code` is None.
+
+    `alone` is the whole reply that the line makes if no other belongs to it.
+    """
 
     code: int | None
     more: bool
     text: str
     deviations: tuple[Deviation, ...]
+    alone: Reply | None = None
 
 
 def without_enhanced(text: str) -> str:
@@ -123,12 +130,24 @@ def without_enhanced(text: str) -> str:
     return text[found.end() :].lstrip(" ") if found else text
 
 
+@lru_cache(maxsize=512)
 def parse_reply_line(line: bytes) -> ReplyLine:
-    """Read one line with its ending. Never raises: what is odd is recorded."""
+    """Read one line with its ending. Never raises: what is odd is recorded.
+
+    Servers repeat themselves, so the last lines read are remembered.
+    """
     if len(line) <= REPLY_LINE_LIMIT and (strict := _STRICT_LINE.fullmatch(line)):
-        code, separator, text = strict.groups()
-        return ReplyLine(int(code), separator == b"-", (text or b"").decode("ascii"), ())
-    return _parse_tolerantly(line)
+        digits, separator, octets = strict.groups()
+        part = ReplyLine(int(digits), separator == b"-", (octets or b"").decode("ascii"), ())
+    else:
+        part = _parse_tolerantly(line)
+    code = part.code
+    if code is None:
+        return part
+    status = EnhancedStatus.parse(part.text) if part.text[1:2] == "." else None
+    if status and status.category != code // 100:
+        part = part._replace(deviations=(*part.deviations, Deviation.CLASS_DIFFERS))
+    return part if part.more else part._replace(alone=Reply(code, (part.text,), part.deviations))
 
 
 def _parse_tolerantly(line: bytes) -> ReplyLine:
@@ -196,8 +215,8 @@ class ReplyReader:
         over `MAX_REPLY_LINES` or `MAX_REPLY_SIZE` (`ENDLESS_REPLY`).
         """
         part = parse_reply_line(line)
-        if part.code is not None and not part.more and not self._texts and not part.deviations:
-            return Reply(part.code, (part.text,), self._class_deviation(part.code, part.text))
+        if part.alone is not None and not self._texts:
+            return part.alone
         if part.code is None:
             # Inside a reply a line without a code can only belong to it; at its start nothing
             # says that this is SMTP at all.
@@ -217,18 +236,10 @@ class ReplyReader:
             if len(self._texts) >= MAX_REPLY_LINES or self._size > MAX_REPLY_SIZE:
                 raise RemoteProtocolError(Deviation.ENDLESS_REPLY, line)
             return None
-        code = self._code or 0
-        for deviation in self._class_deviation(code, self._texts[-1]):
-            self._note(deviation)
-        reply = Reply(code, tuple(self._texts), tuple(self._deviations))
+        reply = Reply(self._code or 0, tuple(self._texts), tuple(self._deviations))
         self._begin()
         return reply
 
     def _note(self, deviation: Deviation) -> None:
         if deviation not in self._deviations:
             self._deviations.append(deviation)
-
-    @staticmethod
-    def _class_deviation(code: int, text: str) -> tuple[Deviation, ...]:
-        status = EnhancedStatus.parse(text) if text[1:2] == "." else None
-        return (Deviation.CLASS_DIFFERS,) if status and status.category != code // 100 else ()

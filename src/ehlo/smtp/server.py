@@ -12,18 +12,21 @@ depends on that answer. A client that pipelines is served all the same; its byte
 
 from __future__ import annotations
 
+import re
+
 from ehlo.smtp.command import (
     AUTH_LINE_LIMIT,
     COMMAND_LINE_LIMIT,
-    EXTENDED_LINE_LIMIT,
     CommandError,
     decode_base64,
+    line_limit,
     parse_command,
 )
 from ehlo.smtp.content import ContentReader
 from ehlo.smtp.deviations import Deviation, LocalProtocolError
 from ehlo.smtp.events import (
     NEED_DATA,
+    NEED_REST,
     AuthResponse,
     CommandReceived,
     CommandRejected,
@@ -40,8 +43,14 @@ from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
 #: The largest message kept when the caller names no other bound, in octets.
 DEFAULT_MAX_MESSAGE = 10_240_000
 
+# An attribute of an enumeration costs as much as ten comparisons, and these are asked for at every command.
+_AUTH, _CONTENT = State.AUTH, State.CONTENT
+_new = tuple.__new__
+
 _KNOWN_VERBS = frozenset().union(*ALLOWED.values())
-_LONG_LINE_VERBS = frozenset({"MAIL", "RCPT"})
+#: How much of a reason a refusal repeats: with the code it stays under RFC 5321 §4.5.3.1.5's 512 octets.
+_MAX_WHY = 400
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class ServerConnection:
@@ -74,11 +83,6 @@ class ServerConnection:
         self._content = bytearray()
         self._content_size = 0
 
-    @property
-    def between_lines(self) -> bool:
-        """Whether all octets received so far have been read as events."""
-        return self._buffer.empty
-
     def send(self, reply: Reply) -> bytes:
         """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
 
@@ -92,7 +96,7 @@ class ServerConnection:
             return data
         self.state = after(self.state, self._verb, reply.code)
         self._verb = None
-        if self.state is State.CONTENT:
+        if self.state is _CONTENT:
             self._reader = ContentReader()
             self.stage = "message"
         return data
@@ -129,8 +133,8 @@ class ServerConnection:
         except LineTooLongError as error:
             return self._rejected(error.start, "", 500, "Line too long.", Deviation.LINE_TOO_LONG)
         if line is None:
-            return self._lost() if self._closed else NEED_DATA
-        if self.state is State.AUTH:
+            return self._lost() if self._closed else NEED_REST
+        if self.state is _AUTH:
             return self._auth_response(line)
         return self._command(line)
 
@@ -143,16 +147,14 @@ class ServerConnection:
         stage = STAGE_OF_VERB.get(verb)
         if stage is not None:
             self.stage = stage
-        if len(line) > COMMAND_LINE_LIMIT and verb != "AUTH":
-            limit = EXTENDED_LINE_LIMIT if verb in _LONG_LINE_VERBS else COMMAND_LINE_LIMIT
-            if len(line) > limit:
-                return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
+        if len(line) > COMMAND_LINE_LIMIT and len(line) > line_limit(verb):
+            return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
         if verb not in ALLOWED[self.state]:
             if verb not in _KNOWN_VERBS:
                 return self._rejected(line, verb, 500, "Command not recognized.")
             return self._rejected(line, verb, 503, why_not(self.state, verb))
         self._verb = verb
-        return CommandReceived(line, self.stage, command)
+        return _new(CommandReceived, (line, self.stage, command))
 
     def _rejected(
         self, line: bytes, verb: str, code: int, why: str, deviation: Deviation | None = None
@@ -161,6 +163,8 @@ class ServerConnection:
         self._verb = "(rejected)"
         self.stage = STAGE_OF_VERB.get(verb, self.stage)
         enhanced = "5.5.1" if code == 503 else "5.5.2" if code == 500 else "5.5.4"
+        # The reason may repeat what the client sent, which need not be fit for a reply.
+        why = _UNPRINTABLE.sub("?", why[:_MAX_WHY])
         return CommandRejected(line, self.stage, verb, Reply(code, (f"{enhanced} {why}",)), deviation)
 
     def _auth_response(self, line: bytes) -> AuthResponse:
@@ -173,7 +177,7 @@ class ServerConnection:
         self._content += content[: max(0, self.max_message - self._content_size)]
         self._content_size += len(content)
         if rest is None:
-            return self._lost() if self._closed else NEED_DATA
+            return self._lost() if self._closed else NEED_REST
         self._buffer.feed(rest)
         self._reader = None
         self._verb = CONTENT

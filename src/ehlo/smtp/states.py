@@ -2,8 +2,10 @@
 
 Rule 1: `ALLOWED` says which commands may be given in a state (RFC 5321 §4.1.4).
 Rule 2: `AFTER` says which state a command leads to, by the first digit of its reply. A pair that
-        is not in it leaves the state as it is: a refused command changes nothing.
-Rule 3: whatever the state, a 421 reply or a lost connection leads to CLOSED (RFC 5321 §3.8).
+        is not in it leaves the state as it is: a refused command changes nothing. The exception
+        is `ANY_REPLY`: the states that no reply leaves as they are.
+Rule 3: whatever the state, a 421 reply or a lost connection leads to CLOSED (RFC 5321 §3.8),
+        and nothing leads out of it.
 
 Two steps of a session are no commands, yet get a reply; they have names of their own here:
 `CONNECT` (answered by the greeting) and `CONTENT` (the message up to its final dot).
@@ -12,10 +14,10 @@ What remains outside the tables: LAST of BDAT, and pipelining, in `client.py` an
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a session stands."""
 
     CONNECTED = "the greeting has not come yet"
@@ -56,8 +58,6 @@ ALLOWED: dict[State, frozenset[str]] = {
 
 AFTER: dict[tuple[str, int], State] = {
     (CONNECT, 2): State.GREETED,
-    (CONNECT, 4): State.TURNED_AWAY,
-    (CONNECT, 5): State.TURNED_AWAY,
     # RFC 5321 §4.1.4: EHLO in mid-session resets as RSET does.
     ("EHLO", 2): State.READY,
     ("HELO", 2): State.READY,
@@ -65,19 +65,27 @@ AFTER: dict[tuple[str, int], State] = {
     ("STARTTLS", 2): State.TLS,
     ("AUTH", 3): State.AUTH,
     ("AUTH", 2): State.READY,
-    ("AUTH", 4): State.READY,
-    ("AUTH", 5): State.READY,
     ("MAIL", 2): State.MAIL,
     ("RCPT", 2): State.RCPT,
     ("DATA", 3): State.CONTENT,
-    # RFC 5321 §4.1.1.4: whatever the answer to the dot, the transaction is over.
     (CONTENT, 2): State.READY,
-    (CONTENT, 4): State.READY,
-    (CONTENT, 5): State.READY,
     ("RSET", 2): State.READY,
     # XCLIENT starts the session anew (Postfix XCLIENT_README).
     ("XCLIENT", 2): State.GREETED,
     ("QUIT", 2): State.CLOSED,
+}
+
+# An attribute of an enumeration costs as much as ten comparisons, and this one is asked for at every reply.
+_CLOSED = State.CLOSED
+
+#: Where a reply leads from these states when `AFTER` does not say it, whatever its code.
+ANY_REPLY: dict[State, State] = {
+    # RFC 5321 §3.1: a greeting is 220, or the server does not want to talk.
+    State.CONNECTED: State.TURNED_AWAY,
+    # RFC 5321 §4.1.1.4: whatever the answer to the dot, the transaction is over.
+    State.CONTENT: State.READY,
+    # RFC 4954 §4: what is not another challenge ends the exchange.
+    State.AUTH: State.READY,
 }
 
 #: The states in which a RSET does not lead to READY, because no EHLO came yet.
@@ -86,11 +94,12 @@ BEFORE_EHLO = frozenset({State.CONNECTED, State.TURNED_AWAY, State.GREETED})
 
 def after(state: State, verb: str, code: int) -> State:
     """The state that follows when, in `state`, `verb` is answered with `code`."""
-    if code == 421:
-        return State.CLOSED
+    if code == 421 or state is _CLOSED:
+        return _CLOSED
     if verb == "RSET" and state in BEFORE_EHLO:
         return state
-    return AFTER.get((verb, code // 100), state)
+    following = AFTER.get((verb, code // 100))
+    return ANY_REPLY.get(state, state) if following is None else following
 
 
 def why_not(state: State, verb: str) -> str:

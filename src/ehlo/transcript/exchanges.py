@@ -65,7 +65,7 @@ class Exchange(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """A command whose reply has not come yet. `began` None: it counts from the reply before it."""
+    """A command whose reply has not come yet."""
 
     stage: Stage
     verb: str
@@ -139,7 +139,9 @@ class ExchangeReader:
 
     def _failed(self, event: Event) -> Exchange:
         numbers = (*self._lines, self._number)
-        self._lines = []
+        if self._lines:
+            self._lines, self._replies = [], ReplyReader()
+        self._in_auth = False
         if self._waiting:
             stage, verb, number, command = self._waiting.popleft()
             self._waiting.clear()

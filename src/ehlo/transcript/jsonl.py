@@ -24,6 +24,7 @@ VERSION = 1
 _WHO = frozenset(get_args(Who))
 _KINDS = frozenset(get_args(Kind))
 _ROLES = frozenset(get_args(Role))
+_STAGES = frozenset(STAGES)
 _OWN_KEYS = frozenset({"t", "first", "who", "kind", "stage", "text", "b64"})
 
 
@@ -134,7 +135,8 @@ def _records(lines: Iterator[str]) -> Iterator[tuple[int, JsonValue, bool]]:
 def _parse(number: int, line: str) -> JsonValue:
     try:
         return cast(JsonValue, json.loads(line))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
+        # A number of thousands of digits is a ValueError of its own kind.
         raise TranscriptError(number, "this is not a JSON object") from None
 
 
@@ -144,19 +146,25 @@ def header_from_json(record: JsonValue) -> Header:
         raise TranscriptError(1, f'the file does not begin with a header that says "format": "{FORMAT}"')
     if record.get("version") != VERSION:
         raise TranscriptError(1, f"this is version {record.get('version')}; ehlo reads version {VERSION}")
-    if record.get("role") not in _ROLES:
+    if not _is_one_of(record.get("role"), _ROLES):
         raise TranscriptError(1, "the role is not client, server or tap")
-    try:
-        started = datetime.fromisoformat(str(record.get("started"))).timestamp()
-    except (ValueError, OverflowError):
-        raise TranscriptError(1, "the time in 'started' is not of the form of RFC 3339") from None
     return Header(
         cast(Role, record["role"]),
-        started,
+        _started(record.get("started")),
         str(record.get("target", "")),
         str(record.get("software", "")),
         record.get("redacted") is True,
     )
+
+
+def _started(value: JsonValue) -> float:
+    try:
+        when = datetime.fromisoformat(str(value))
+        if when.tzinfo is not None:
+            return when.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise TranscriptError(1, "the time in 'started' is not of the form of RFC 3339")
 
 
 def event_from_json(record: JsonValue, number: int = 0) -> Event:
@@ -166,7 +174,8 @@ def event_from_json(record: JsonValue, number: int = 0) -> Event:
     t, first = record.get("t"), record.get("first")
     if not _is_time(t) or not (first is None or _is_time(first)):
         raise TranscriptError(number, "'t' and 'first' are seconds")
-    if record.get("who") not in _WHO or record.get("kind") not in _KINDS or record.get("stage") not in STAGES:
+    own_values = ((record.get("who"), _WHO), (record.get("kind"), _KINDS), (record.get("stage"), _STAGES))
+    if not all(_is_one_of(value, allowed) for value, allowed in own_values):
         raise TranscriptError(number, "'who', 'kind' or 'stage' has a value that is not in the format")
     kind = cast(Kind, record["kind"])
     data = _decode_bytes(record, number, whole=kind == "data")
@@ -181,6 +190,10 @@ def event_from_json(record: JsonValue, number: int = 0) -> Event:
         cast("float | None", first),
         facts or NO_FACTS,
     )
+
+
+def _is_one_of(value: JsonValue, allowed: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in allowed
 
 
 def _is_time(value: JsonValue) -> bool:

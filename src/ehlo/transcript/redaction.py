@@ -2,14 +2,18 @@
 
 What stays: the mechanism, the user name, and the server's side. What goes: passwords, tokens and
 whatever answers a challenge, also where a server repeats them in a reply.
-The redactor sees the events one by one, in order, so that it works on a session still running.
+The redactor sees the events one by one, in order, so that it works on a session still running. In
+doubt it takes out too much: a line that may be a secret goes.
 """
 
 from __future__ import annotations
 
 import base64
+import re
+from collections import deque
 
 from ehlo.smtp.command import decode_base64
+from ehlo.smtp.states import ALLOWED
 from ehlo.transcript.event import Event
 from ehlo.transcript.transcript import Transcript
 
@@ -17,14 +21,26 @@ REDACTED = "[redacted]"
 
 #: Shorter secrets are not searched for in replies: they would be found everywhere.
 _MIN_ECHO = 4
+#: Bounds memory and time when a client tries passwords without end: so many are searched for.
+_MAX_SECRETS = 96
+#: RFC 4422 §3.1. What is no name may be a response that stands in the wrong place.
+_MECHANISM_NAME = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_VERBS = frozenset().union(*ALLOWED.values())
 
 
 class Redactor:
-    """Redacts the events of one session."""
+    """Redacts the events of one session.
+
+    `_open`: the client's next line belongs to an AUTH exchange. `_unsettled`: an AUTH was given and
+    no 235 came since; a client that does not wait for replies may go on with its responses.
+    """
 
     def __init__(self) -> None:
-        self._mechanism: str | None = None
+        self._mechanism = ""
+        self._open = False
+        self._unsettled = False
         self._responses = 0
+        self._recent: deque[bytes] = deque(maxlen=_MAX_SECRETS)
         self._secrets: list[bytes] = []
 
     def redact(self, event: Event) -> Event:
@@ -33,21 +49,36 @@ class Redactor:
             return event
         if event.who == "server":
             return self._server_line(event, event.data)
-        words = event.text.split(None, 2)
-        if words and words[0].upper() == "AUTH" and self._mechanism is None:
-            if len(words) < 2:
-                return event
-            self._mechanism, self._responses = words[1].upper(), 0
-            if len(words) == 2 or words[2] == "=":
-                return event
-            return self._response(event, f"{words[0]} {words[1]} ", words[2])
-        if self._mechanism is not None and event.text != "*":
-            return self._response(event, "", event.text)
+        if self._open:
+            return event if event.text == "*" else self._response(event, "", event.text)
+        return self._command(event)
+
+    def _command(self, event: Event) -> Event:
+        verb, *rest = event.text.split(None, 2) or [""]
+        if verb.upper() == "AUTH" and rest:
+            return self._auth(event, verb, rest)
+        if self._unsettled:
+            if verb.upper() in _VERBS:
+                self._unsettled = False
+            elif not rest:
+                return self._response(event, "", event.text)
         return event
 
+    def _auth(self, event: Event, verb: str, words: list[str]) -> Event:
+        self._open = self._unsettled = True
+        self._responses = 0
+        if not _MECHANISM_NAME.fullmatch(words[0]):
+            self._mechanism = ""
+            return self._response(event, f"{verb} ", " ".join(words))
+        self._mechanism = words[0].upper()
+        if len(words) == 1 or words[1] == "=":
+            return event
+        return self._response(event, f"{verb} {words[0]} ", words[1])
+
     def _server_line(self, event: Event, data: bytes) -> Event:
-        if self._mechanism is not None and not data.startswith(b"334"):
-            self._mechanism = None
+        self._open = data.startswith(b"334")
+        if data.startswith(b"235"):
+            self._unsettled = False
         for secret in self._secrets:
             data = data.replace(secret, REDACTED.encode())
         return event if data == event.data else self._replaced(event, data)
@@ -64,17 +95,23 @@ class Redactor:
             self._remember(password)
         elif self._mechanism in ("XOAUTH2", "OAUTHBEARER"):
             fields = dict(part.partition(b"=")[::2] for part in response.split(b"\x01"))
-            if b"user" in fields:
-                user = fields[b"user"].decode("utf-8", "replace")
-            self._remember(fields.get(b"auth", b"").removeprefix(b"Bearer "))
+            # RFC 7628 §3.1 has the user in the GS2 header: n,a=user@example.com,
+            if name := fields.get(b"user") or fields.get(b"n,a", b"").rstrip(b","):
+                user = name.decode("utf-8", "replace")
+            self._remember(fields.get(b"auth", b"").rpartition(b" ")[2])
         else:
             self._remember(response)
         self._remember(encoded.encode("utf-8", "surrogateescape"))
-        return self._replaced(event, (before + REDACTED).encode() + b"\r\n", user)
+        return self._replaced(event, (before + REDACTED).encode("utf-8", "surrogateescape") + b"\r\n", user)
 
     def _remember(self, secret: bytes) -> None:
-        if len(secret) >= _MIN_ECHO:
-            self._secrets += [secret, base64.b64encode(secret)]
+        encoded = base64.b64encode(secret)
+        # Some servers repeat base64 without its padding.
+        for form in (secret, encoded, encoded.rstrip(b"=")):
+            if len(form) >= _MIN_ECHO and form not in self._recent:
+                self._recent.append(form)
+        # A secret may be part of a longer one, which then has to go first.
+        self._secrets = sorted(self._recent, key=len, reverse=True)
 
     @staticmethod
     def _replaced(event: Event, data: bytes, user: str | None = None) -> Event:
