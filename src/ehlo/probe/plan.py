@@ -57,7 +57,8 @@ class Plan(NamedTuple):
 
     `helo` empty: the host's name, or the connection's own address where the name has no dot.
     `message` is sent as it is, with CRLF line endings and dots stuffed on the wire.
-    `stop_after` is the last stage to go to; QUIT follows in any case.
+    `stop_after` is the last stage to go to; QUIT follows in any case. `pipelining` sends commands ahead of
+    their replies where the server offers it (RFC 2920): faster, but no answer has a time of its own.
     """
 
     target: Target
@@ -72,6 +73,7 @@ class Plan(NamedTuple):
     credentials: Credentials | None = None
     auth_in_clear: bool = False
     stop_after: Stage = "rcpt"
+    pipelining: bool = False
     timeouts: Timeouts = Timeouts()
     family: Family = "any"
     source: str = ""

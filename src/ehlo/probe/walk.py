@@ -74,6 +74,7 @@ class Walk:
         self._host = plan.target.host
         self._helo = plan.helo
         self._encrypted = False
+        self._quit_said = False
         self._certificate_problem = ""
 
     def flow(self) -> Flow:
@@ -85,9 +86,12 @@ class Walk:
             yield from self._ehlo()
             yield from self._starttls()
             yield from self._auth()
-            yield from self._mail()
-            yield from self._rcpt()
-            yield from self._data()
+            if self._plan.pipelining and self._plan.goes_to("message") and "PIPELINING" in self._capabilities():
+                yield from self._transaction_ahead()
+            else:
+                yield from self._mail()
+                yield from self._rcpt()
+                yield from self._data()
         except _Stop:
             pass
         yield from self._quit()
@@ -281,6 +285,31 @@ class Walk:
         yield from self._upload(content)
         yield from self._reply("message")
 
+    def _transaction_ahead(self) -> Asking[None]:
+        """The whole transaction in two groups of commands (RFC 2920 §3.1)."""
+        plan, conn = self._plan, self._conn
+        commands = [
+            mail(plan.sender, **self._mail_parameters()),
+            *(rcpt(recipient) for recipient in plan.recipients),
+            Command("DATA"),
+        ]
+        for command in commands:
+            data = conn.send(command)
+            yield Send(data, conn.stage)
+        accepted = 0
+        reply = yield from self._reply("mail")
+        for _ in plan.recipients:
+            reply = yield from self._reply("rcpt")
+            accepted += reply.category == 2
+        reply = yield from self._reply("data")
+        if reply.code != 354:
+            raise _Stop
+        # RFC 2920 §3.1: a server may say 354 though it took no recipient; then an empty message ends it.
+        yield from self._upload(to_crlf(plan.message) if accepted else b"")
+        yield Send(conn.send(Command("QUIT")), "quit")
+        self._quit_said = True
+        yield from self._reply("message")
+
     def _upload(self, content: bytes) -> Asking[None]:
         conn, timeout = self._conn, self._plan.timeouts.block
         began = self._recorder.now()
@@ -299,7 +328,9 @@ class Walk:
         self._recorder.add("client", "data", "message", content, first=began)
 
     def _quit(self) -> Asking[None]:
-        if self._conn.state is not State.CLOSED:
+        if self._quit_said:
+            yield from self._reply("quit")
+        elif self._conn.state is not State.CLOSED:
             yield from self._ask(Command("QUIT"))
 
     # What the stages are made of.

@@ -26,8 +26,9 @@ from ehlo.smtp.reply import MAX_REPLY_LINE, ReplyReader
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
 
-#: RFC 2920 §3.1: only these may be followed by another command before their reply has come.
-_PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT"})
+#: RFC 2920 §3.1: only these may be followed by another command before their reply has come; so may the
+#: final dot of a message.
+_PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT", CONTENT})
 
 # Half the price of calling the class, paid for every line.
 _new = tuple.__new__
@@ -113,6 +114,7 @@ class ClientConnection:
         rest = self.send_content(b"")
         stuffer, self._stuffer = self._stuffer, None
         self._pending.append((CONTENT, "message"))
+        self._ahead = after(self._ahead, CONTENT, 250)
         return rest + (stuffer.finish() if stuffer else b"")
 
     def _expect(self, verb: str) -> None:
