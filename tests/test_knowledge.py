@@ -12,7 +12,7 @@ from ehlo.diagnosis.evidence import Evidence
 from ehlo.diagnosis.judge import rules_that_hold
 from ehlo.knowledge.codes import enhanced_codes, explain_reply, meaning_of_code, meaning_of_enhanced, reply_codes
 from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
-from ehlo.knowledge.products import identify, load_products
+from ehlo.knowledge.products import PRODUCTS, identify
 from ehlo.knowledge.rules import Rule, RuleError, load_rules, parse_rules
 from ehlo.net.certificates import _PROBLEMS
 from ehlo.net.errors import NETWORK_ERRORS
@@ -160,8 +160,8 @@ def test_products_are_told_by_their_words(banner: str, host: str, name: str | No
     assert (product.name if product else None) == name
 
 
-def test_product_patterns_are_regular_expressions() -> None:
-    for product in load_products():
-        for pattern in (*product.banner, *product.host, *product.reply):
-            re.compile(pattern)
+def test_products_have_signs_and_names_of_their_own() -> None:
+    assert len({product.id for product in PRODUCTS}) == len(PRODUCTS)
+    for product in PRODUCTS:
+        assert product.banner or product.host or product.reply, product.id
         assert product.kind in ("product", "provider")

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--ca-out {args.ca_out}: the file cannot be written: {error.strerror}.") from None
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port}: a port is a number from 0 to 65535.")
+    gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -6,7 +6,6 @@ import argparse
 import os
 import socket
 import sys
-from pathlib import Path as FilePath
 
 from ehlo.cli.commands import UsageError
 from ehlo.net.intents import Family
@@ -188,7 +187,10 @@ def nameserver_from(text: str | None) -> Nameserver | None:
 def read_file(name: str, what: str) -> bytes:
     """A file named on the command line; - is standard input. Raises `UsageError`."""
     try:
-        return sys.stdin.buffer.read() if name == "-" else FilePath(name).read_bytes()
+        if name == "-":
+            return sys.stdin.buffer.read()
+        with open(name, "rb") as stream:
+            return stream.read()
     except OSError as error:
         raise UsageError(f"The {what} '{name}' cannot be read: {error.strerror}.") from None
 

@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 from ehlo.transcript.event import JsonValue
 
 _SECONDS_A_DAY = 86400
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 #: id of what is wrong with a chain, by OpenSSL's verify code (x509_vfy.h).
 _PROBLEMS = {
@@ -190,4 +191,12 @@ def _common_name(name: object) -> str:
 
 
 def _seconds(when: object) -> float:
-    return float(ssl.cert_time_to_seconds(str(when))) if when else 0.0
+    """OpenSSL's "Nov 23 10:00:00 2026 GMT" as seconds since 1970. (`ssl.cert_time_to_seconds` does this
+    too, by way of `strptime`, whose import takes longer than the handshake.)"""
+    if not when:
+        return 0.0
+    from datetime import UTC, datetime
+
+    month, day, clock, year, _ = str(when).split()
+    hour, minute, second = map(int, clock.split(":"))
+    return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()

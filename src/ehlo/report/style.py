@@ -75,18 +75,16 @@ def style_of(stream: TextIO, colour: str = "auto") -> Style:
     else:
         use = colour == "always"
     encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
-    return Style(use, encoding.startswith("utf"), _columns(stream, terminal))
+    columns = max(_NARROWEST, min(terminal_columns(stream), _WIDEST))
+    return Style(use, encoding.startswith("utf"), columns)
 
 
-def _columns(stream: TextIO, terminal: bool) -> int:
+def terminal_columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream; 80 where there is none. COLUMNS outweighs it."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
-        wanted = int(columns)
-    elif terminal:
-        try:
-            wanted = os.get_terminal_size(stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            wanted = 80
-    else:
-        wanted = 80
-    return max(_NARROWEST, min(wanted, _WIDEST))
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80

@@ -5,15 +5,13 @@ A running session and a saved one are shown by the same code: events go in one b
 
 from __future__ import annotations
 
-import textwrap
 from typing import TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
-from ehlo.report.margin import explain_line
 from ehlo.report.outcome import outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
-from ehlo.report.text import duration, pad, safe, shorten, width_of
+from ehlo.report.text import duration, pad, safe, shorten, width_of, wrap
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import ExchangeReader
 from ehlo.transcript.redaction import Redactor
@@ -74,7 +72,7 @@ class SessionView:
         self._print("")
         style = self._style
         if verdict.outcome == "accepted":
-            sentence = textwrap.wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
+            sentence = wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
             for number, line in enumerate(sentence):
                 self._print(f"{style.mark('ok') if number == 0 else ' '} {style.bold(line)}")
         for number, finding in enumerate(verdict.findings):
@@ -104,6 +102,9 @@ class SessionView:
 
     def _line(self, event: Event) -> None:
         """One line both ways, with its time, explained in the margin where there is room."""
+        # The tables of explanations are loaded for those who want to read them.
+        from ehlo.report.margin import explain_line
+
         style = self._style
         who = "C" if event.who == "client" else "S"
         text = safe(event.text) if event.kind == "line" else f"({len(event.data or b'')} octets of message)"
@@ -117,13 +118,13 @@ class SessionView:
             self._print(shown + " " * gap + style.dim(explained))
             return
         self._print(shown)
-        for line in textwrap.wrap(explained, style.width - 16):
+        for line in wrap(explained, style.width - 16):
             self._print(style.dim(" " * 14 + line))
 
     def _finding(self, finding: Finding, outcome: str) -> None:
         style = self._style
         title = style.plain(safe(f"{finding.layer} · {finding.title}"))
-        lines = textwrap.wrap(title, style.width - 2) or [""]
+        lines = wrap(title, style.width - 2) or [""]
         # The rule's id stands at the right where there is room, else on a line of its own.
         room = style.width - 2 - width_of(lines[-1])
         rule = finding.rule
@@ -137,7 +138,7 @@ class SessionView:
         # A rule that knows this very answer says all that its code says, and more.
         meaning = finding.meaning if finding.certainty != "certain" else ""
         for paragraph in (meaning, finding.why):
-            for line in textwrap.wrap(style.plain(safe(paragraph)), style.width - 2):
+            for line in wrap(style.plain(safe(paragraph)), style.width - 2):
                 self._print(f"  {line}")
         for number, fix in enumerate(finding.fix):
             self._labelled("try" if number == 0 else "", fix)
@@ -150,7 +151,7 @@ class SessionView:
 
     def _labelled(self, label: str, text: str) -> None:
         style = self._style
-        wrapped = textwrap.wrap(style.plain(safe(text)), style.width - 8, break_long_words=True) or [""]
+        wrapped = wrap(style.plain(safe(text)), style.width - 8) or [""]
         for number, line in enumerate(wrapped):
             shown = label if number == 0 else ""
             self._print(f"  {style.dim(f'{shown:<5}')} {line}")

@@ -76,6 +76,15 @@ def _tail(text: str, width: int) -> str:
     return _head(text[::-1], width)[::-1]
 
 
+def wrap(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` columns, broken between words; at least one line."""
+    if width_of(text) <= width:
+        return [text]
+    import textwrap
+
+    return textwrap.wrap(text, width) or [""]
+
+
 def duration(seconds: float) -> str:
     """A time span as a person says it."""
     if seconds < 0.0005:

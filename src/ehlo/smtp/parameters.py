@@ -17,7 +17,7 @@ MAX_KEYWORD = 64
 
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 #: RFC 5321 §4.1.2 esmtp-value, with the UTF-8 of RFC 6531 §3.3.
-_VALUE = re.compile(r"[\x21-\x3c\x3e-\x7e\u0080-\U0010ffff]+")
+_VALUE = re.compile(r"[^\x00-\x20=\x7f]+")
 _XTEXT = r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[0-9A-F]{2})+"
 
 

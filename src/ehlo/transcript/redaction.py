@@ -98,7 +98,8 @@ class Redactor:
             # RFC 7628 §3.1 has the user in the GS2 header: n,a=user@example.com,
             if name := fields.get(b"user") or fields.get(b"n,a", b"").rstrip(b","):
                 user = name.decode("utf-8", "replace")
-            self._remember(fields.get(b"auth", b"").rpartition(b" ")[2])
+            scheme, _, token = fields.get(b"auth", b"").partition(b" ")
+            self._remember(token or scheme)
         else:
             self._remember(response)
         self._remember(encoded.encode("utf-8", "surrogateescape"))
@@ -107,7 +108,7 @@ class Redactor:
     def _remember(self, secret: bytes) -> None:
         encoded = base64.b64encode(secret)
         # Some servers repeat base64 without its padding.
-        for form in (secret, encoded, encoded.rstrip(b"=")):
+        for form in (secret, secret.rstrip(b"="), encoded, encoded.rstrip(b"=")):
             if len(form) >= _MIN_ECHO and form not in self._recent:
                 self._recent.append(form)
         # A secret may be part of a longer one, which then has to go first.
