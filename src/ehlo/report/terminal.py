@@ -124,7 +124,7 @@ class SessionView:
     def _finding(self, finding: Finding, outcome: str) -> None:
         style = self._style
         title = style.plain(safe(f"{finding.layer} · {finding.title}"))
-        lines = wrap(title, style.width - 2) or [""]
+        lines = wrap(title, style.width - 2)
         # The rule's id stands at the right where there is room, else on a line of its own.
         room = style.width - 2 - width_of(lines[-1])
         rule = finding.rule
@@ -137,7 +137,7 @@ class SessionView:
             self._print(f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}")
         # A rule that knows this very answer says all that its code says, and more.
         meaning = finding.meaning if finding.certainty != "certain" else ""
-        for paragraph in (meaning, finding.why):
+        for paragraph in filter(None, (meaning, finding.why)):
             for line in wrap(style.plain(safe(paragraph)), style.width - 2):
                 self._print(f"  {line}")
         for number, fix in enumerate(finding.fix):
@@ -151,7 +151,7 @@ class SessionView:
 
     def _labelled(self, label: str, text: str) -> None:
         style = self._style
-        wrapped = wrap(style.plain(safe(text)), style.width - 8) or [""]
+        wrapped = wrap(style.plain(safe(text)), style.width - 8)
         for number, line in enumerate(wrapped):
             shown = label if number == 0 else ""
             self._print(f"  {style.dim(f'{shown:<5}')} {line}")
