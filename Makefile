@@ -32,7 +32,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 layers: $(STAMP)
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 unit: $(STAMP)
 	$(BIN)/pytest -q
@@ -45,7 +45,7 @@ docs: $(STAMP) ## write the generated pages anew: the manual page, the help text
 	$(BIN)/python docs/generate.py
 
 bench: $(STAMP) ## measure against peers, write docs/performance.md
-	$(BIN)/python -m bench
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 clean: ## remove what make has made
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

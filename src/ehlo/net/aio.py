@@ -97,6 +97,7 @@ class _Bridge(asyncio.BufferedProtocol):
         "_need",
         "_on_close",
         "_on_open",
+        "_paused",
         "_session",
         "_shared",
         "_timer",
@@ -118,6 +119,7 @@ class _Bridge(asyncio.BufferedProtocol):
         self._shared = shared
         self._transport: asyncio.Transport | None = None
         self._connected = False
+        self._paused = False
         self._need: Need = DONE
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[Need] | None = None
@@ -200,7 +202,11 @@ class _Bridge(asyncio.BufferedProtocol):
         if self._on_close is not None:
             self._on_close(self)
 
+    def pause_writing(self) -> None:
+        self._paused = True
+
     def resume_writing(self) -> None:
+        self._paused = False
         if type(self._need) is Flush and self._session is not None:
             self._go_on(self._session.resume())
 
@@ -213,7 +219,8 @@ class _Bridge(asyncio.BufferedProtocol):
             kind = type(need)
             if transport is not None and (data := session.take_outgoing()):
                 transport.write(data)
-            if kind is Flush and (transport is None or not transport.get_write_buffer_size()):
+            # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
+            if kind is Flush and not self._paused:
                 need = session.resume()
                 continue
             break

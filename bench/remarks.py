@@ -1,0 +1,3 @@
+"""What there is to say about each figure that misses its target."""
+
+REMARKS: dict[str, str] = {}

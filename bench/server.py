@@ -1,0 +1,90 @@
+"""The lab server against aiosmtpd and smtp-sink, under smtp-source."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.measure import Figure, interleaved
+from bench.servers import aiosmtpd, lab
+from peers.debian import PeerMissing
+from peers.sink import smtp_sink, smtp_source
+
+_COUNT = 4000
+_IDLE_SESSIONS = 2000
+_OPTIONS = ("-s", "20", "-f", "sender@yourdomain.com", "-t", "recipient@example.com")
+
+
+def figures(runs: int) -> Iterator[Figure]:
+    """Sessions a second with one message each; messages a second with many a session."""
+    rows = (
+        ("lab-sessions-aiosmtpd", "lab, sessions a second (`smtp-source -s 20`), transcripts kept", "aiosmtpd", 7.0),
+        ("lab-sessions-sink", "the same", "smtp-sink (C)", 0.8),
+        ("lab-messages-aiosmtpd", "lab, messages a second (`smtp-source -s 20 -d`)", "aiosmtpd", 7.0),
+        ("lab-messages-sink", "the same", "smtp-sink (C)", 0.8),
+    )
+    try:
+        with contextlib.ExitStack() as stack:
+            ports = {
+                "lab": stack.enter_context(lab())[0],
+                "aiosmtpd": stack.enter_context(aiosmtpd()),
+                "sink": stack.enter_context(smtp_sink(keep=False)).port,
+            }
+            contestants = {
+                f"{kind} {name}": _load(port, *(("-d",) if kind == "messages" else ()))
+                for kind in ("sessions", "messages")
+                for name, port in ports.items()
+            }
+            medians = interleaved(runs, contestants)
+    except PeerMissing as missing:
+        yield from (Figure(id_, what, peer, target, True, None, str(missing)) for id_, what, peer, target in rows)
+        return
+    for id_, what, peer, target in rows:
+        _, kind, name = id_.split("-")
+        yield Figure(id_, what, peer, target, True, medians[f"{kind} lab"] / medians[f"{kind} {name}"])
+
+
+def _load(port: int, *options: str) -> Callable[[], float]:
+    def run() -> float:
+        start = time.perf_counter()
+        done = smtp_source("127.0.0.1", port, *_OPTIONS, *options, "-m", str(_COUNT))
+        if done.returncode:
+            raise RuntimeError(f"smtp-source failed: {done.stderr}")
+        return _COUNT / (time.perf_counter() - start)
+
+    return run
+
+
+def memory(_: int) -> Iterator[Figure]:
+    """Resident memory of a session that has said EHLO and is silent since."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _IDLE_SESSIONS + 200
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, limit[1])))
+    with lab() as (port, process), contextlib.ExitStack() as stack:
+        # The first sessions load what all share.
+        _open(stack, port, 50)
+        before = _resident(process)
+        _open(stack, port, _IDLE_SESSIONS)
+        kibibytes = (_resident(process) - before) / _IDLE_SESSIONS
+    yield Figure("lab-memory", "lab, memory for an idle session", "", 16.0, False, kibibytes, unit=" KiB")
+
+
+def _open(stack: contextlib.ExitStack, port: int, count: int) -> None:
+    for _ in range(count):
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        client.recv(1000)
+        client.sendall(b"EHLO idle.example.com\r\n")
+        client.recv(1000)
+
+
+def _resident(process: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    if found is None:
+        raise RuntimeError("the system does not tell a process's memory")
+    return int(found[1])
