@@ -22,6 +22,7 @@ _TRACE = re.compile(
     rb"\A(?:(?:Return-path|Envelope-to|Delivery-date|X-Original-To|Delivered-To|Received):.*\n(?:[ \t].*\n)*)+",
     re.IGNORECASE,
 )
+_FIELD = re.compile(rb"[!-9;-~]+:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,11 @@ class Peer:
         kept = with_lf(message)
         if kept and not kept.endswith(b"\n"):
             kept += b"\n"
-        if isinstance(self.server, MailServer) and not re.match(rb"[!-9;-~]+:", kept):
+        if not isinstance(self.server, MailServer) or kept.startswith(b"\n"):
+            return kept
+        if kept and not _FIELD.match(kept):
             return b"\n" + kept
-        # RFC 5322 §2.1 allows a message without a body, and then Exim still ends the header.
+        # RFC 5322 §2.1 allows a message without a body; Exim ends its header all the same.
         return kept + b"\n" if self.name == "exim" and b"\n\n" not in kept else kept
 
     def _stored(self, mailbox: str) -> list[bytes]:

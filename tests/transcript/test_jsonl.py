@@ -147,7 +147,7 @@ headers: st.SearchStrategy[Header] = st.builds(
     software=st.text(),
     redacted=st.booleans(),
 )
-transcripts = st.builds(Transcript, headers, st.lists(events, max_size=4))
+transcripts = st.builds(Transcript, headers, st.lists(events, max_size=4), complete=st.just(True))
 
 
 @given(transcripts)
