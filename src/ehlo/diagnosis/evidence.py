@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from ehlo.smtp.stages import Stage
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
+
+#: Of a line that is no reply, as many characters are shown.
+_SEEN = 200
 
 
 class Evidence(NamedTuple):
@@ -30,8 +33,8 @@ class Evidence(NamedTuple):
     subject: Mapping[str, str] = MappingProxyType({})
 
 
-def evidence_of(exchange: Exchange, subject: dict[str, str]) -> Evidence:
-    """The evidence in an exchange that did not go well."""
+def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, str]) -> Evidence:
+    """The evidence in an exchange that did not go well, of a session with these events."""
     subject = {**subject, **_subject_of(exchange), "stage": exchange.stage}
     if exchange.problem is not None:
         problem = exchange.problem
@@ -39,10 +42,16 @@ def evidence_of(exchange: Exchange, subject: dict[str, str]) -> Evidence:
             exchange.stage,
             exchange.numbers,
             error=problem.fact("error"),
-            seen=problem.fact("message"),
+            seen=_unfinished_reply(exchange, events) or problem.fact("message"),
             subject=subject,
         )
     return Evidence(exchange.stage, exchange.numbers, exchange.reply, seen=str(exchange.reply or ""), subject=subject)
+
+
+def _unfinished_reply(exchange: Exchange, events: Sequence[Event]) -> str:
+    """The last line that the server sent instead of a proper reply; empty if it sent none."""
+    lines = [events[number] for number in exchange.numbers if events[number].who == "server"]
+    return f"S: {lines[-1].text[:_SEEN]}" if lines and lines[-1].kind == "line" else ""
 
 
 def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:

@@ -28,8 +28,10 @@ def judge(transcript: Transcript) -> Verdict:
     fatal = [number for number in failures if not _overcome(steps, number)]
     main = max(fatal, key=lambda number: _weight(steps[number], number), default=None)
 
-    evidence = [evidence_of(steps[number], subject) for number in fatal if number != main]
-    evidence += [evidence_of(steps[number], subject) for number in failures if number not in fatal]
+    # A goodbye that goes wrong after something else has is not worth a word.
+    others = [number for number in fatal if number != main and steps[number].stage != "quit"]
+    others += [number for number in failures if number not in fatal]
+    evidence = [evidence_of(steps[number], transcript.events, subject) for number in others]
     evidence += [found for step in steps if (found := certificate_evidence(step, subject))]
     if main is None:
         findings = _findings(evidence)
@@ -37,7 +39,7 @@ def judge(transcript: Transcript) -> Verdict:
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
     step = steps[main]
-    findings = _findings([evidence_of(step, subject), *evidence])
+    findings = _findings([evidence_of(step, transcript.events, subject), *evidence])
     outcome = "refused" if step.outcome == "refused" else "failed"
     if step.problem is not None and step.problem.fact("error") == "interrupted":
         outcome = "interrupted"
