@@ -153,11 +153,22 @@ def test_margin_texts_fit_into_the_margin() -> None:
         ("mail.example.com ESMTP OpenSMTPD", "mail.example.com", "OpenSMTPD"),
         ("mail.example.com Python SMTP 1.4.6", "mail.example.com", "aiosmtpd"),
         ("maximum.example.com ESMTP", "maximum.example.com", None),
+        ("mailpit.example.com ESMTP Postfix", "mailpit.example.com", "Postfix"),
+        ("vps-1.vps.ovh.net ESMTP Exim 4.96", "vps-1.vps.ovh.net", "Exim"),
+        ("m Microsoft ESMTP MAIL Service, Version: 10.0.17763.1697 ready", "m", "IIS SMTP"),
+        ("Mailgun Influx ready", "mxa.mailgun.org", "Mailgun"),
     ],
 )
 def test_products_are_told_by_their_words(banner: str, host: str, name: str | None) -> None:
     product = identify(banner, [host])
     assert (product.name if product else None) == name
+
+
+def test_what_a_server_quotes_does_not_name_it() -> None:
+    quoted = "Service unavailable; Client host [192.0.2.1] blocked using b.barracudacentral.org"
+    product = identify("mail.example.com ESMTP Postfix", ["mail.example.com"], [quoted])
+    assert product is not None
+    assert product.name == "Postfix"
 
 
 def test_products_have_signs_and_names_of_their_own() -> None:

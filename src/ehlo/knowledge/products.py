@@ -38,7 +38,7 @@ PRODUCTS = (
     _provider("google", "Google", "google.com", "gmail.com", "googlemail.com", reply=(" - gsmtp",)),
     _provider("microsoft", "Microsoft 365", "outlook.com", "hotmail.com", reply=(".prod.outlook.com",)),
     _provider("yahoo", "Yahoo", "yahoo.com", "yahoodns.net", "aol.com", reply=("postmaster.yahooinc.com",)),
-    _provider("icloud", "iCloud", "icloud.com", "apple.com", "me.com"),
+    _provider("icloud", "iCloud", "icloud.com", "me.com", banner=("iCloud SMTP",)),
     _provider(
         "gmx",
         "GMX / 1&1",
@@ -51,27 +51,28 @@ PRODUCTS = (
         "1and1.com",
         banner=("Nemesis ESMTP Service",),
     ),
-    _provider("amazon", "Amazon SES", "amazonses.com", "amazonaws.com", banner=("SimpleEmailService",)),
+    _provider("amazon", "Amazon SES", "amazonses.com", banner=("ESMTP SimpleEmailService",)),
     _provider("sendgrid", "SendGrid", "sendgrid.net", banner=("SG ESMTP service ready",)),
-    _provider("mailgun", "Mailgun", "mailgun.org", "mailgun.net"),
+    _provider("mailgun", "Mailgun", "mailgun.org", "mailgun.net", banner=("Mailgun Influx ready",)),
     _provider("postmark", "Postmark", "postmarkapp.com", "mtasv.net"),
     _provider("mailjet", "Mailjet", "mailjet.com"),
     _provider("brevo", "Brevo", "sendinblue.com", "brevo.com"),
     _provider("sparkpost", "SparkPost", "sparkpostmail.com", "sparkpost.com"),
     _provider("proofpoint", "Proofpoint", "pphosted.com", "ppe-hosted.com", reply=("ipcheck.proofpoint.com",)),
     _provider("mimecast", "Mimecast", "mimecast.com", "mimecast.co.za", reply=("community.mimecast.com",)),
-    _provider("barracuda", "Barracuda", "barracudanetworks.com", reply=("barracudacentral.org",)),
+    _provider("barracuda", "Barracuda", "barracudanetworks.com"),
     _provider("cloudflare", "Cloudflare Email Routing", "mx.cloudflare.net"),
     _provider("zoho", "Zoho", "zoho.com", "zoho.eu", "zoho.in", "zohomail.com"),
     _provider("fastmail", "Fastmail", "messagingengine.com", "fastmail.com"),
     _provider("proton", "Proton Mail", "protonmail.ch", "proton.me"),
     _provider("yandex", "Yandex", "yandex.net", "yandex.ru"),
     _provider("mailru", "Mail.ru", "mail.ru"),
-    _provider("ovh", "OVHcloud", "ovh.net"),
+    _provider("ovh", "OVHcloud", "mail.ovh.net", "mail.ovh.ca", "mail.ovh.us", "mail-out.ovh.net"),
     _provider("gandi", "Gandi", "gandi.net"),
-    _provider("comcast", "Comcast", "comcast.net"),
-    _product("iis", "IIS SMTP", *(f"Microsoft ESMTP MAIL Service, Version: {major}." for major in "456")),
-    _product("exchange", "Exchange", "Microsoft ESMTP MAIL Service", reply=("RESOLVER.ADR.",)),
+    _provider("comcast", "Comcast", "sys.comcast.net", "mail.comcast.net", banner=("comcast ESMTP server ready",)),
+    _provider("rackspace", "Rackspace Email", "emailsrvr.com"),
+    _product("iis", "IIS SMTP", "Microsoft ESMTP MAIL Service, Version:"),
+    _product("exchange", "Exchange", "Microsoft ESMTP MAIL Service ready", reply=("RESOLVER.ADR.",)),
     _product("exim", "Exim", "ESMTP Exim ", reply=("Unrouteable address", "Administrative prohibition")),
     _product("sendmail", "Sendmail", "ESMTP Sendmail", "Sendmail 8."),
     _product("opensmtpd", "OpenSMTPD", "ESMTP OpenSMTPD"),
@@ -81,17 +82,18 @@ PRODUCTS = (
     _product("mailenable", "MailEnable", "MailEnable Service"),
     _product("mdaemon", "MDaemon", "ESMTP MDaemon"),
     _product("zimbra", "Zimbra", "Zimbra"),
-    _product("stalwart", "Stalwart", "Stalwart"),
-    _product("maddy", "maddy", "maddy ESMTP", "(maddy"),
+    _product("stalwart", "Stalwart", "Stalwart ESMTP"),
+    _product("maddy", "maddy", reply=(" (msg ID = ",)),
+    _product("momentum", "Momentum", "ESMTP ecelerity"),
     _product("james", "Apache James", "JAMES SMTP Server", "Apache JAMES"),
     _product("halon", "Halon", "Halon ESMTP", "ESMTP Halon"),
     _product("powermta", "PowerMTA", "PowerMTA"),
     _product("postal", "Postal", "ESMTP Postal/"),
     _product("aiosmtpd", "aiosmtpd", "Python SMTP "),
-    _product("mailpit", "Mailpit", "Mailpit"),
-    _product("mailhog", "MailHog", "MailHog"),
-    _product("smtp4dev", "smtp4dev", "smtp4dev"),
-    _product("smtp-server", "nodemailer smtp-server", "Nodemailer"),
+    _product("mailpit", "Mailpit", "Mailpit ESMTP Service ready"),
+    _product("mailhog", "MailHog", "ESMTP MailHog"),
+    _product("smtp4dev", "smtp4dev", "smtp4dev ready"),
+    _product("smtp-server", "nodemailer smtp-server", reply=(" Nice to meet you, ",)),
     _product(
         "postfix",
         "Postfix",
@@ -108,20 +110,22 @@ PRODUCTS = (
         ),
     ),
     _product("smtp-sink", "smtp-sink", "smtp-sink ESMTP"),
-    _product("qmail", "qmail", reply=(" (#5.1.1)", " (#5.7.1)", " (#4.4.1)", " (#5.1.2)")),
+    _product("qmail", "qmail", reply=(" (#4.", " (#5.")),
 )
 
 
 def identify(banner: str = "", hosts: Iterable[str] = (), replies: Iterable[str] = ()) -> Product | None:
-    """The product behind a greeting's text (without its code), host names and texts of replies, or None."""
-    banner = banner.lower() + " "
+    """The product behind a greeting's text (without its code), host names and texts of replies, or None.
+
+    The server's name outweighs its greeting, and that its replies, in which servers quote each other.
+    """
     names = tuple("." + host.lower().rstrip(".") for host in hosts)
+    host, _, rest = banner.lower().partition(" ")
+    # The greeting begins with the host's name (RFC 5321 §4.2), which may be mailpit.example.com.
+    greeting = f" {rest} " if "." in host else f"{banner.lower()} "
     texts = tuple(reply.lower() for reply in replies)
-    for product in PRODUCTS:
-        if (
-            any(sign.lower() in banner for sign in product.banner)
-            or any(name.endswith("." + domain) for domain in product.host for name in names)
-            or any(sign.lower() in text for sign in product.reply for text in texts)
-        ):
-            return product
-    return None
+    return (
+        next((it for it in PRODUCTS if any(name.endswith("." + end) for end in it.host for name in names)), None)
+        or next((it for it in PRODUCTS if any(sign.lower() in greeting for sign in it.banner)), None)
+        or next((it for it in PRODUCTS if any(sign.lower() in text for sign in it.reply for text in texts)), None)
+    )
