@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ehlo.smtp.address import NULL_PATH, parse_path
-from ehlo.smtp.command import AUTH_LINE_LIMIT, COMMAND_LINE_LIMIT, EXTENDED_LINE_LIMIT
+from ehlo.smtp.command import AUTH_LINE_LIMIT
 from ehlo.smtp.deviations import Deviation, LocalProtocolError
-from ehlo.smtp.events import CommandReceived, ConnectionLost, ContentReceived, NeedData
+from ehlo.smtp.events import CommandReceived, ContentReceived, NeedData
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.states import State
-from wire import CLOSED, TLS, Server, server
+from wire import TLS, Server, server
 
 READY = """
     S: 220 mail.example.com ESMTP
@@ -178,39 +178,6 @@ def test_554_greeting_leaves_only_quit() -> None:
     assert session.state is State.CLOSED
 
 
-# Bounds on lines.
-
-
-@pytest.mark.parametrize(
-    ("start", "limit"),
-    [
-        (b"NOOP ", COMMAND_LINE_LIMIT),
-        (b"VRFY ", COMMAND_LINE_LIMIT),
-        (b"MAIL FROM:<a@b.c> X=", EXTENDED_LINE_LIMIT),
-        (b"AUTH PLAIN ", AUTH_LINE_LIMIT),
-    ],
-)
-def test_longest_line(start: bytes, limit: int) -> None:
-    """RFC 5321 §4.5.3.1.4 (512), with what extensions add (2048), RFC 4954 §4 (12288)."""
-    longest = start + b"x" * (limit - len(start) - 2) + b"\r\n"
-    session = server(READY) >> longest << "250 Ok"
-    assert session.commands[-1].verb == start[:4].decode()
-    session = server(READY) >> start + b"x" * (limit - len(start) - 1) + b"\r\n" << "500 …"
-    expected = Deviation.LINE_TOO_LONG if limit == AUTH_LINE_LIMIT else Deviation.LINE_OVER_LIMIT
-    assert session.refused[-1].deviation is expected
-    assert session.state is State.READY
-
-
-def test_line_without_end_is_dropped_as_it_comes() -> None:
-    session = Server() << "220 x" >> b"x" * (AUTH_LINE_LIMIT + 1) << "500 …"
-    assert session.refused[0].line == b"x" * AUTH_LINE_LIMIT
-    for _ in range(100):
-        session >> b"x" * 1000
-        assert isinstance(session.conn.next_event(), NeedData)
-    session >> b"end\r\nEHLO here.org\r\n" << "250 x"
-    assert session.commands[0].argument == "here.org"
-
-
 # Pipelining (RFC 2920).
 
 
@@ -362,24 +329,3 @@ def test_a_response_over_the_bound_ends_the_exchange() -> None:
     assert session.refused[-1].deviation is Deviation.LINE_TOO_LONG
     assert session.state is State.READY
     session >> "MAIL FROM:<sender@yourdomain.com>" << "250 Ok"
-
-
-# The end.
-
-
-def test_connection_closed_in_mid_line() -> None:
-    session = server(READY) >> b"NOOP\r\nMAI"
-    session.conn.receive_eof()
-    session << "250 Ok"
-    assert session.conn.next_event() == ConnectionLost(b"MAI", "ehlo")
-    assert session.state is State.CLOSED
-
-
-def test_connection_closed_in_mid_message() -> None:
-    session = server(DATA) >> b"Subject: half\r\n\r\nhal" >> CLOSED
-    assert session.events[-1] == ConnectionLost(b"", "message", b"Subject: half\r\n\r\nhal")
-
-
-def test_connection_closed_in_order() -> None:
-    session = server(READY) >> CLOSED
-    assert session.events[-1] == ConnectionLost(b"", "ehlo")

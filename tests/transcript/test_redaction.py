@@ -138,6 +138,20 @@ def test_of_an_unknown_mechanism_only_the_servers_side_stays() -> None:
     ]
 
 
+@pytest.mark.parametrize("response", ["QUIT", "NOOP", f"alice {PASSWORD}", "AUTH PLAIN", ""])
+def test_an_answer_to_a_challenge_goes_whatever_it_looks_like(response: str) -> None:
+    """Base64 may spell a command."""
+    events = redacted(f"C: AUTH X-OWN\nS: 334 Y2hhbGxlbmdl\nC: {response}\nS: 535 No")
+    assert (events[2].text, events[2].facts) == ("[redacted]", {"redacted": True})
+
+
+def test_a_secret_within_a_longer_one() -> None:
+    """The base64 of the whole response begins with the password: the whole goes first."""
+    response = b64("\0alice\0AGFs")
+    assert response.startswith("AGFs")
+    assert redacted(f"C: AUTH PLAIN {response}\nS: 535 {response}")[1].text == "535 [redacted]"
+
+
 def test_cancelling_is_no_secret() -> None:
     events = redacted("""
         C: AUTH LOGIN

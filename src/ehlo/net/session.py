@@ -30,7 +30,7 @@ from ehlo.net.intents import (
     StartTLS,
     Upload,
 )
-from ehlo.smtp.deviations import RemoteProtocolError
+from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
     CommandReceived,
@@ -198,6 +198,8 @@ class Session:
             return self._perform(self._flow.send(value))
         except (StopIteration, SessionError):
             return self._finish()
+        except LocalProtocolError as error:
+            return self._give_up(error)
 
     def _throw(self, error: SessionError) -> Need:
         self._asked = None
@@ -205,6 +207,13 @@ class Session:
             return self._perform(self._flow.throw(error))
         except (StopIteration, SessionError):
             return self._finish()
+        except LocalProtocolError as unsaid:
+            return self._give_up(unsaid)
+
+    def _give_up(self, error: LocalProtocolError) -> Need:
+        """The flow wanted to say what the protocol does not allow; it was not sent."""
+        self._error("not-sent", error.detail)
+        return self._finish()
 
     def _perform(self, intent: Intent) -> Need:
         flow, recorder = self._flow, self.recorder

@@ -30,12 +30,12 @@ from ehlo.smtp.capabilities import Capabilities
 from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, auth, ehlo, helo, mail, rcpt
 from ehlo.smtp.content import to_crlf
-from ehlo.smtp.deviations import RemoteProtocolError
+from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import ReplyReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.sasl import MECHANISMS, Credentials, choose_mechanism
-from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import State
+from ehlo.smtp.stages import STAGE_OF_VERB, Stage
+from ehlo.smtp.states import ALLOWED, State
 from ehlo.transcript.transcript import Listener, Recorder
 
 #: The message goes to the network in pieces of this size.
@@ -79,8 +79,8 @@ class Walk:
 
     def flow(self) -> Flow:
         """The whole session."""
-        yield from self._connect()
         try:
+            yield from self._connect()
             yield from self._tls_on_connect()
             yield from self._banner()
             yield from self._ehlo()
@@ -131,6 +131,7 @@ class Walk:
                 first=began,
                 facts={"name": host, "query": "A AAAA", "answers": list(answers)},
             )
+        self._stop_if("dns")
         for number, address in enumerate(addresses, start=1):
             try:
                 local: Address = yield Connect(address, plan.source, plan.timeouts.at("connect"))
@@ -139,6 +140,7 @@ class Walk:
                     raise
                 continue
             self._helo = plan.helo or _own_name(local)
+            self._stop_if("connect")
             return
 
     # TLS.
@@ -146,7 +148,7 @@ class Walk:
     def _tls_on_connect(self) -> Asking[None]:
         if self._plan.target.tls_on_connect:
             yield from self._handshake("tls")
-        self._stop_if("connect", "tls")
+        self._stop_if("tls")
 
     def _starttls(self) -> Asking[None]:
         plan, conn = self._plan, self._conn
@@ -330,13 +332,16 @@ class Walk:
     def _quit(self) -> Asking[None]:
         if self._quit_said:
             yield from self._reply("quit")
-        elif self._conn.state is not State.CLOSED:
+        elif "QUIT" in ALLOWED[self._conn.state]:
             yield from self._ask(Command("QUIT"))
 
     # What the stages are made of.
 
     def _ask(self, command: Command) -> Asking[Reply]:
-        data = self._conn.send(command)
+        try:
+            data = self._conn.send(command)
+        except LocalProtocolError as error:
+            self._fail(STAGE_OF_VERB[command.verb], "not-sent", error.detail)
         return (yield from self._exchange(data, self._conn.stage))
 
     def _exchange(self, data: bytes, stage: Stage) -> Asking[Reply]:
@@ -357,8 +362,8 @@ class Walk:
     def _capabilities(self) -> Capabilities:
         return self._conn.capabilities or Capabilities("", "", {})
 
-    def _stop_if(self, *stages: Stage) -> None:
-        if self._plan.stop_after in stages:
+    def _stop_if(self, stage: Stage) -> None:
+        if self._plan.stop_after == stage:
             raise _Stop
 
     def _skip(self, stage: Stage, why: str) -> None:
