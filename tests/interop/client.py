@@ -172,7 +172,8 @@ class Ehlo:
 def check_transcript(events: list[Event]) -> None:
     """What is true of the transcript of every client session."""
     assert events
-    times = [event.t for event in events]
+    # A server may answer a message before all of it has been sent; the answer stands behind it all the same.
+    times = [event.t for event in events if event.kind != "data"]
     assert times == sorted(times)
     assert all(0 <= event.began <= event.t for event in events)
     connected = any(event.kind == "connect" and "error" not in event.facts for event in events)

@@ -106,6 +106,53 @@ def test_size_is_refused_after_the_dot(name: str, ehlo: Ehlo, monkeypatch: pytes
         assert outcome.commands == [*greeting, "MAIL", "RCPT", "DATA", "QUIT"]
 
 
+POSTFIX_POLICIES = {
+    "client": ({"smtpd_client_restrictions": "reject"}, (13, "banner", "reputation", "greeting-refused")),
+    "helo": ({"smtpd_helo_restrictions": "reject"}, (14, "ehlo", "greeting", "ehlo-refused")),
+    "data": ({"smtpd_data_restrictions": "reject"}, (19, "data", "policy", "data-refused")),
+    "message": ({"smtpd_end_of_data_restrictions": "reject"}, (20, "message", "content", "content-refused")),
+    "filter": ({"body_checks": "pcre:{{/body/ REJECT no such words}}"}, (20, "message", "content", "content-refused")),
+    "greylisting": (
+        {"smtpd_recipient_restrictions": f"check_recipient_access inline:{{{{{RECIPIENT} = 450 4.2.0 Greylisted}}}}"},
+        (18, "rcpt", "policy", "greylisted"),
+    ),
+    "full": (
+        {"smtpd_recipient_restrictions": f"check_recipient_access inline:{{{{{RECIPIENT} = 452 4.2.2 Over quota}}}}"},
+        (18, "rcpt", "recipient", "mailbox-full"),
+    ),
+    "too many": ({"smtpd_recipient_limit": "1"}, (18, "rcpt", "server", "recipient-postponed")),
+}
+
+
+@pytest.mark.parametrize("policy", POSTFIX_POLICIES)
+def test_policies_of_postfix(policy: str, blocking_ehlo: Ehlo) -> None:
+    settings, expected = POSTFIX_POLICIES[policy]
+    with started("postfix", settings=settings) as server:
+        outcome = blocking_ehlo.send(
+            server, SIMPLE, recipients=(RECIPIENT, OTHER) if policy == "too many" else (RECIPIENT,)
+        )
+    assert outcome.answer == expected
+
+
+EXIM_POLICIES = {
+    "acl_smtp_connect = deny": (13, "banner", "reputation", "greeting-refused"),
+    "acl_smtp_connect = drop": (13, "banner", "reputation", "greeting-refused"),
+    "acl_smtp_helo = deny": (14, "ehlo", "greeting", "ehlo-refused"),
+    "acl_smtp_helo = drop": (14, "ehlo", "greeting", "ehlo-refused"),
+    "acl_smtp_predata = deny": (19, "data", "policy", "data-refused"),
+    "acl_smtp_predata = drop": (19, "data", "policy", "data-refused"),
+    "acl_smtp_predata = defer": (19, "data", "server", "content-postponed"),
+}
+
+
+@pytest.mark.parametrize("policy", EXIM_POLICIES)
+def test_policies_of_exim(policy: str, ehlo: Ehlo) -> None:
+    """With `drop` Exim hangs up after the refusal, and there is nobody to say QUIT to."""
+    with started("exim", settings=policy) as server:
+        outcome = ehlo.send(server, SIMPLE)
+    assert outcome.answer == EXIM_POLICIES[policy]
+
+
 REFUSALS = {
     "CONNECT": (13, "banner", "greeting-refused"),
     "EHLO": (0, "quit", None),

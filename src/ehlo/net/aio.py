@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from math import inf
 
 from ehlo.net.errors import classify_os_error
 from ehlo.net.intents import DONE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
@@ -98,6 +99,7 @@ class _Bridge(asyncio.BufferedProtocol):
         "_on_close",
         "_on_open",
         "_paused",
+        "_rings",
         "_session",
         "_shared",
         "_timer",
@@ -122,6 +124,7 @@ class _Bridge(asyncio.BufferedProtocol):
         self._paused = False
         self._need: Need = DONE
         self._timer: asyncio.TimerHandle | None = None
+        self._rings = inf
         self._waiter: asyncio.Future[Need] | None = None
 
     @property
@@ -220,14 +223,14 @@ class _Bridge(asyncio.BufferedProtocol):
             if transport is not None and (data := session.take_outgoing()):
                 transport.write(data)
             # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
-            if kind is Flush and not self._paused:
+            # A transport that is closing takes everything and sends nothing; that the connection is lost comes soon.
+            if kind is Flush and not self._paused and not (transport is not None and transport.is_closing()):
                 need = session.resume()
                 continue
             break
         if kind is Read or kind is Flush:
-            if self._timer is None:
-                delay = session.deadline - session.recorder.now()
-                self._timer = self.loop.call_later(max(0.0, delay), self._on_timer)
+            if session.deadline < self._rings:
+                self._set_timer(session)
         elif isinstance(need, Pause):
             self.loop.call_later(need.seconds, self._after_pause)
         else:
@@ -241,9 +244,17 @@ class _Bridge(asyncio.BufferedProtocol):
         if type(self._need) is Pause and self._session is not None:
             self._go_on(self._session.resume())
 
+    def _set_timer(self, session: Session) -> None:
+        # One timer a session: deadlines move on with every reply, the timer only when it rings, or when
+        # the stage that begins has less time than what is left of the last one.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = session.deadline
+        delay = session.deadline - session.recorder.now()
+        self._timer = self.loop.call_later(max(0.0, delay), self._on_timer)
+
     def _on_timer(self) -> None:
-        # One timer a session: deadlines move on with every reply, the timer only when it rings.
-        self._timer = None
+        self._timer, self._rings = None, inf
         session = self._session
         if session is not None and isinstance(self._need, Read | Flush):
             late = session.recorder.now() >= session.deadline

@@ -127,12 +127,19 @@ def decode_base64(text: str) -> bytes | None:
         return None
 
 
-@lru_cache(maxsize=1024)
 def parse_command(line: bytes) -> Command:
-    """Read one line with its ending. Raises `CommandError`.
+    """Read one line with its ending. Raises `CommandError`."""
+    # What follows AUTH may be a password, which stays in memory no longer than it must.
+    return _parse(line) if line[:4].upper() == b"AUTH" else _parse_repeated(line)
 
-    Clients repeat themselves, so the last ones read are remembered; a `Command` never changes.
-    """
+
+@lru_cache(maxsize=1024)
+def _parse_repeated(line: bytes) -> Command:
+    # Clients repeat themselves, so the last lines read are remembered; a `Command` never changes.
+    return _parse(line)
+
+
+def _parse(line: bytes) -> Command:
     deviations: list[Deviation] = []
     if _PLAIN_LINE.fullmatch(line):
         text = line[:-2].decode("ascii")

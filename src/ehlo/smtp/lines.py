@@ -68,23 +68,11 @@ class ReceiveBuffer:
         self._start = start + limit
         raise LineTooLongError(data[start : start + limit])
 
-    def take(self, most: int) -> bytes:
-        """At most `most` octets, as they come, whether they end a line or not."""
-        start = self._start
-        taken = self._data[start : start + most]
-        self._start = start + len(taken)
-        return taken
-
     def take_all(self) -> bytes:
         """Everything there is."""
         taken = self._data[self._start :]
         self.clear()
         return taken
-
-    def put_back(self, data: bytes) -> None:
-        """Return bytes that turned out to belong to what comes next."""
-        self._data = data + self._data[self._start :]
-        self._start = 0
 
     def clear(self) -> None:
         """Forget everything."""

@@ -9,7 +9,8 @@ Rule 3: whatever the state, a 421 reply or a lost connection leads to CLOSED (RF
 
 Two steps of a session are no commands, yet get a reply; they have names of their own here:
 `CONNECT` (answered by the greeting) and `CONTENT` (the message up to its final dot).
-What remains outside the tables: LAST of BDAT, and pipelining, in `client.py` and `server.py`.
+What remains outside the tables is pipelining, in `client.py`. The states of BDAT (RFC 3030) are here; the
+connections do not transfer its chunks yet.
 """
 
 from __future__ import annotations
