@@ -203,8 +203,10 @@ def test_aiosmtpd_that_dies_in_the_middle_of_the_message(ehlo: Ehlo, monkeypatch
 
 @pytest.mark.peer
 def test_refusal_before_the_message_has_been_sent(ehlo: Ehlo) -> None:
-    """The sink says 550 right after DATA and closes without reading: the reply is found all the same."""
+    """The sink says 550 right after DATA and closes without reading."""
     with skip_if_missing(), smtp_sink("-A", "0") as sink:
         outcome = ehlo.send(sink, TEN_MEGABYTES)
     assert (outcome.answer.status, outcome.answer.stage) == (20, "message")
-    assert "message 550" in outcome.replies
+    if ehlo.driver == "blocking":
+        # Event loops throw away what they have not read when a write fails, so there it is a matter of luck.
+        assert "message 550" in outcome.replies

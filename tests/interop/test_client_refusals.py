@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -42,7 +43,7 @@ def test_unknown_recipient(command: str, ehlo: Ehlo, choosy_server: Peer) -> Non
     assert outcome.commands == ["EHLO", "MAIL", "RCPT", "QUIT"]
     assert outcome.replies[-2:] == ["rcpt 550", "quit 221"]
     (finding,) = outcome.document["verdict"]["findings"]
-    assert [outcome.events[number].text[:4] for number in finding["evidence"]][0] == "RCPT"
+    assert next(outcome.events[number].text[:4] for number in finding["evidence"]) == "RCPT"
     assert UNKNOWN_RECIPIENT in finding["title"]
 
 
@@ -71,7 +72,7 @@ def test_declared_size_is_refused_at_mail(ehlo: Ehlo, choosy_server: Peer) -> No
 @contextlib.contextmanager
 def secretive_server(name: str, patch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A server with a small limit on size that does not say so in its reply to EHLO."""
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if name == "postfix":
         settings["settings"] = {"smtpd_discard_ehlo_keywords": "size"}
     elif name == "exim":
@@ -111,7 +112,10 @@ POSTFIX_POLICIES = {
     "helo": ({"smtpd_helo_restrictions": "reject"}, (14, "ehlo", "greeting", "ehlo-refused")),
     "data": ({"smtpd_data_restrictions": "reject"}, (19, "data", "policy", "data-refused")),
     "message": ({"smtpd_end_of_data_restrictions": "reject"}, (20, "message", "content", "content-refused")),
-    "filter": ({"body_checks": "pcre:{{/body/ REJECT no such words}}"}, (20, "message", "content", "content-refused")),
+    "filter": (
+        {"body_checks": "regexp:{{/body/ REJECT no such words}}"},
+        (20, "message", "content", "content-refused"),
+    ),
     "greylisting": (
         {"smtpd_recipient_restrictions": f"check_recipient_access inline:{{{{{RECIPIENT} = 450 4.2.0 Greylisted}}}}"},
         (18, "rcpt", "policy", "greylisted"),
@@ -120,7 +124,7 @@ POSTFIX_POLICIES = {
         {"smtpd_recipient_restrictions": f"check_recipient_access inline:{{{{{RECIPIENT} = 452 4.2.2 Over quota}}}}"},
         (18, "rcpt", "recipient", "mailbox-full"),
     ),
-    "too many": ({"smtpd_recipient_limit": "1"}, (18, "rcpt", "server", "recipient-postponed")),
+    "too many": ({"smtpd_recipient_limit": "1"}, (18, "rcpt", "recipient", "recipient-postponed")),
 }
 
 

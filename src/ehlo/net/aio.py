@@ -210,24 +210,19 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if type(self._need) is Flush and self._session is not None:
-            self._go_on(self._session.resume())
+        self._on_flushed()
 
     def _go_on(self, need: Need) -> None:
         session, transport = self._session, self._transport
         if session is None:
             return
-        while True:
-            self._need = need
-            kind = type(need)
-            if transport is not None and (data := session.take_outgoing()):
-                transport.write(data)
-            # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
-            # A transport that is closing takes everything and sends nothing; that the connection is lost comes soon.
-            if kind is Flush and not self._paused and not (transport is not None and transport.is_closing()):
-                need = session.resume()
-                continue
-            break
+        self._need = need
+        kind = type(need)
+        if transport is not None and (data := session.take_outgoing()):
+            transport.write(data)
+        if kind is Flush and not self._paused:
+            # Not at once: what the server says meanwhile must be read, and other sessions have their turn.
+            self.loop.call_soon(self._on_flushed)
         if kind is Read or kind is Flush:
             if session.deadline < self._rings:
                 self._set_timer(session)
@@ -239,6 +234,15 @@ class _Bridge(asyncio.BufferedProtocol):
             waiter, self._waiter = self._waiter, None
             if waiter is not None and not waiter.done():
                 waiter.set_result(need)
+
+    def _on_flushed(self) -> None:
+        # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
+        # A transport that is closing takes everything and sends nothing; that the connection is lost comes soon.
+        transport, session = self._transport, self._session
+        if type(self._need) is not Flush or self._paused or transport is None or session is None:
+            return
+        if not transport.is_closing():
+            self._go_on(session.resume())
 
     def _after_pause(self) -> None:
         if type(self._need) is Pause and self._session is not None:

@@ -51,7 +51,9 @@ class Exchange(NamedTuple):
             return "skipped" if self.step.kind == "note" else "ok"
         if self.reply is None:
             return "failed"
-        return "ok" if self.reply.category in (2, 3) else "refused"
+        # RFC 5321 §4.3.2: 3yz is an answer to DATA and to AUTH alone.
+        good = self.reply.category == 2 or (self.reply.category == 3 and self.verb in ("DATA", "AUTH"))
+        return "ok" if good else "refused"
 
     @property
     def seconds(self) -> float:
