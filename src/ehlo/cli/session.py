@@ -47,8 +47,10 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
             listener(event)
 
     session = client_session(plan, listen, None if quiet else _progress_bar())
+    writer = None
     if record is not None:
-        listeners.append(_writer(record, session.recorder.transcript, show_secrets=args.show_secrets))
+        writer = _RecordWriter(record, session.recorder.transcript, show_secrets=args.show_secrets)
+        listeners.insert(0, writer.catch_up)
     if view is not None:
         view.begin(session.recorder.header)
     try:
@@ -56,7 +58,8 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     except KeyboardInterrupt:
         pass  # The interruption is in the transcript; what is known so far is shown.
     finally:
-        if record is not None:
+        if record is not None and writer is not None:
+            writer.catch_up()
             record.close()
     transcript = session.recorder.transcript
     shown = transcript if args.show_secrets else redact(transcript)
@@ -78,16 +81,26 @@ def _open_record(name: str) -> TextIO:
         raise UsageError(f"The record '{name}' cannot be written: {error.strerror}.") from None
 
 
-def _writer(stream: TextIO, transcript: Transcript, *, show_secrets: bool) -> Callable[[Event], None]:
-    from ehlo.transcript.jsonl import Writer
+class _RecordWriter:
+    """Writes what has been recorded to a file.
 
-    writer = Writer(stream, transcript.header._replace(redacted=not show_secrets))
-    redactor = Redactor()
+    It counts by itself what is written: Ctrl-C may strike between the recording of an event and its listener.
+    """
 
-    def write(event: Event) -> None:
-        writer.add(event if show_secrets else redactor.redact(event))
+    def __init__(self, stream: TextIO, transcript: Transcript, *, show_secrets: bool) -> None:
+        from ehlo.transcript.jsonl import Writer
 
-    return write
+        self._writer = Writer(stream, transcript.header._replace(redacted=not show_secrets))
+        self._events = transcript.events
+        self._redactor = None if show_secrets else Redactor()
+        self._written = 0
+
+    def catch_up(self, _: Event | None = None) -> None:
+        """Write the events that are not in the file yet."""
+        while self._written < len(self._events):
+            event = self._events[self._written]
+            self._written += 1
+            self._writer.add(event if self._redactor is None else self._redactor.redact(event))
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
