@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from ehlo.knowledge.data import read_data, rule_files
 from ehlo.smtp.stages import STAGES, Stage
@@ -29,21 +29,7 @@ Layer = Literal[
     "client",
 ]
 
-LAYERS: tuple[Layer, ...] = (
-    "network",
-    "dns",
-    "tls",
-    "greeting",
-    "sender",
-    "recipient",
-    "auth",
-    "policy",
-    "reputation",
-    "content",
-    "server",
-    "protocol",
-    "client",
-)
+LAYERS: tuple[Layer, ...] = get_args(Layer)
 
 
 class When(NamedTuple):
