@@ -199,6 +199,11 @@ class _Bridge(asyncio.BufferedProtocol):
         return self._transport is not None
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not isinstance(error, OSError) and self._waiter is not None:
+            # A mistake in the flow, which the loop has caught: whoever runs the session shall hear of it.
+            if not self._waiter.done():
+                self._waiter.set_exception(error)
+            self._waiter = None
         if self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
             self._go_on(self._session.connection_failed(lost))

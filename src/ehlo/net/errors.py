@@ -21,6 +21,8 @@ NETWORK_ERRORS = {
     "local-address": "the source address cannot be used on this machine",
     "connect-failed": "the connection could not be made",
     "tls-failed": "the TLS handshake failed",
+    "tls-cut": "the other side hung up in the TLS handshake",
+    "tls-timed-out": "the TLS handshake did not end in time",
 }
 
 

@@ -169,7 +169,7 @@ class Session:
     def timed_out(self) -> Need:
         """The deadline of a `Read` or `Flush` passed."""
         if type(self._asked) is StartTLS:
-            return self._tls_failed("timed-out", NETWORK_ERRORS["timed-out"])
+            return self._tls_failed("tls-timed-out", NETWORK_ERRORS["tls-timed-out"])
         return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
 
     def take_outgoing(self) -> bytes:
@@ -345,7 +345,7 @@ class Session:
         self._lost = error
         self._arrived = self.recorder.now()
         if type(self._asked) is StartTLS:
-            return self._tls_failed(error, NETWORK_ERRORS[error])
+            return self._tls_failed("tls-cut", NETWORK_ERRORS["tls-cut"])
         self.connection.receive_eof()
         return self._throw(self._drain()) if type(self._asked) is Upload else self._pump()
 
@@ -363,6 +363,8 @@ class Session:
         self.recorder.add("net", "connect", "connect", first=self._asked_at, facts=facts)
 
     def _current_stage(self) -> Stage:
+        if type(self._asked) is StartTLS:
+            return self._asked.stage
         if self.connected:
             return self.connection.stage
         return "connect" if type(self._asked) is Connect else "dns"

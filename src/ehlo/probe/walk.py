@@ -26,6 +26,7 @@ from ehlo.net.intents import (
 )
 from ehlo.net.session import Session
 from ehlo.probe.plan import Plan
+from ehlo.smtp.address import AddressError, parse_domain
 from ehlo.smtp.capabilities import Capabilities
 from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, auth, ehlo, helo, mail, rcpt
@@ -375,9 +376,14 @@ class Walk:
 
 
 def _own_name(local: Address) -> str:
-    """The name for EHLO: the host's, or the address literal where that is no full name
-    (RFC 5321 §4.1.4)."""
+    """The name for EHLO: the host's, or the address literal where that is no full name, or none that
+    may stand there (RFC 5321 §4.1.4)."""
     name = socket.gethostname()
-    if "." in name.strip("."):
+    try:
+        full_name = name.isascii() and "." in parse_domain(name)
+    except AddressError:
+        full_name = False
+    if full_name:
         return name
-    return f"[IPv6:{local.host}]" if ":" in local.host else f"[{local.host}]"
+    host = local.host.partition("%")[0]
+    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"

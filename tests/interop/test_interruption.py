@@ -1,0 +1,168 @@
+"""Ctrl-C and cancelling, wherever a session is: it ends at once, and what is known so far is kept and readable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from ehlo.diagnosis import judge
+from ehlo.net import aio
+from ehlo.net.names import Nameserver
+from ehlo.probe.plan import Plan, Timeouts
+from ehlo.probe.target import parse_target
+from ehlo.probe.walk import client_session
+from ehlo.smtp.address import parse_path
+from ehlo.smtp.stages import Stage
+from ehlo.transcript import Transcript
+from ehlo.transcript.jsonl import read, write
+from peers.silent import Expect, Hang, Pause, Send, Step, scripted, unanswered_port
+from peers.world import HOST, SENDER
+
+from .messages import RECIPIENT, TEN_MEGABYTES
+from .nameserver import SILENT, nameserver
+
+TO_DATA: list[Step] = [
+    *(Send(b"220 mail.example.com ESMTP\r\n"), Expect(b"EHLO"), Send(b"250 mail.example.com\r\n")),
+    *(Expect(b"MAIL"), Send(b"250 2.1.0 Ok\r\n"), Expect(b"RCPT"), Send(b"250 2.1.5 Ok\r\n")),
+    *(Expect(b"DATA"), Send(b"354 go on\r\n")),
+]
+STARTTLS: list[Step] = [
+    *(Send(b"220 mail.example.com ESMTP\r\n"), Expect(b"EHLO"), Send(b"250-mail.example.com\r\n250 STARTTLS\r\n")),
+    *(Expect(b"STARTTLS"), Send(b"220 go\r\n"), Hang()),
+]
+
+#: A target, and the DNS server to ask.
+Place = tuple[str, str]
+
+
+@contextlib.contextmanager
+def no_dns_answer() -> Iterator[Place]:
+    with nameserver({"example.com": SILENT}) as address:
+        yield "mx:example.com", address
+
+
+@contextlib.contextmanager
+def no_connection() -> Iterator[Place]:
+    with unanswered_port() as port:
+        yield f"{HOST}:{port}", ""
+
+
+@contextlib.contextmanager
+def at(*script: Step, scheme: str = "") -> Iterator[Place]:
+    with scripted(script) as server:
+        yield f"{scheme}{server.host}:{server.port}", ""
+
+
+PLACES: dict[Stage, Callable[[], AbstractContextManager[Place]]] = {
+    "dns": no_dns_answer,
+    "connect": no_connection,
+    "tls": lambda: at(Hang(), scheme="smtps://"),
+    "banner": lambda: at(Hang()),
+    "ehlo": lambda: at(*TO_DATA[:2], Hang()),
+    "starttls": lambda: at(*STARTTLS),
+    "rcpt": lambda: at(*TO_DATA[:6], Hang()),
+    "message": lambda: at(*TO_DATA, Pause(60)),
+}
+#: How long a session is left alone before it is stopped: it then hangs for certain, or is on its way there.
+AWHILE = 0.3
+
+
+@pytest.fixture(params=PLACES)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    found: Stage = request.param
+    return found
+
+
+def check(transcript: Transcript, stage: Stage) -> None:
+    """What is true of every interrupted session."""
+    error = next(event for event in transcript.events if event.fact("error") == "interrupted")
+    assert error.stage == stage
+    verdict = judge(transcript)
+    assert (verdict.outcome, verdict.stage, verdict.exit_status) == ("interrupted", stage, 130)
+    assert verdict.findings[0].rule == "interrupted"
+    connected = any(event.kind == "connect" for event in transcript.events)
+    assert (transcript.events[-1].kind == "close") == connected
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_cancelled_session(stage: Stage, runner: Callable[..., None]) -> None:
+    with PLACES[stage]() as (target, dns_server):
+        plan = Plan(
+            parse_target(target),
+            helo="client.yourdomain.com",
+            sender=parse_path(f"<{SENDER}>"),
+            recipients=(parse_path(f"<{RECIPIENT}>"),),
+            message=TEN_MEGABYTES,
+            stop_after="message",
+            # A thread that waits for the DNS cannot be stopped, and the loop's end waits for the thread.
+            timeouts=Timeouts(exceptions={"dns": 1.0}),
+        )
+        session = client_session(plan)
+        host, _, port = dns_server.partition(":")
+
+        async def main() -> None:
+            nameserver = Nameserver(host, int(port)) if host else None
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(aio.run(session, aio.Loop(), nameserver), AWHILE)
+
+        runner(main())
+    check(session.recorder.transcript, stage)
+    stream = io.StringIO()
+    write(session.recorder.transcript, stream)
+    assert read(io.StringIO(stream.getvalue())).complete
+
+
+def test_ctrl_c(stage: Stage, tmp_path: Path) -> None:
+    record, message = tmp_path / "session.jsonl", tmp_path / "message.eml"
+    message.write_bytes(TEN_MEGABYTES)
+    with PLACES[stage]() as (target, dns_server):
+        words = [
+            "send",
+            target,
+            "-f",
+            SENDER,
+            "-t",
+            RECIPIENT,
+            "--data",
+            str(message),
+            "--record",
+            str(record),
+            "--json",
+        ]
+        words += ["--dns-server", dns_server] if dns_server else []
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ehlo", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        wait_until_under_way(record, stage)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
+    assert json.loads(out)["verdict"]["outcome"] == "interrupted"
+    with record.open(encoding="ascii") as stream:
+        check(read(stream), stage)
+
+
+def wait_until_under_way(record: Path, stage: Stage) -> None:
+    """Until the record has what comes before the stage; then for the little while that the rest takes."""
+    before = {"dns": 1, "connect": 1, "tls": 2, "banner": 2, "ehlo": 4, "starttls": 7, "rcpt": 8, "message": 10}[stage]
+    deadline = time.monotonic() + 60
+    while not record.exists() or record.read_bytes().count(b"\n") < before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(AWHILE)
