@@ -26,6 +26,7 @@ from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, decode_base64, parse_command
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkReceived,
     ClientEvent,
     CommandReceived,
     CommandRejected,
@@ -152,6 +153,10 @@ class Server:
     @property
     def contents(self) -> list[ContentReceived]:
         return [event for event in self.events if isinstance(event, ContentReceived)]
+
+    @property
+    def chunks(self) -> list[ChunkReceived]:
+        return [event for event in self.events if isinstance(event, ChunkReceived)]
 
     @property
     def responses(self) -> list[AuthResponse]:

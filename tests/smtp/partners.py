@@ -11,6 +11,7 @@ from ehlo.smtp.command import Command, auth, ehlo, mail, rcpt
 from ehlo.smtp.deviations import RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkReceived,
     ClientEvent,
     CommandReceived,
     CommandRejected,
@@ -127,8 +128,8 @@ class ServerPartner:
             return Reply(_YES.get(event.command.verb, 250))
         if isinstance(event, AuthResponse):
             return Reply(501 if event.response is None else 334 if event.response == b"alice" else 235)
-        assert isinstance(event, ContentReceived)
-        return Reply(250)
+        assert isinstance(event, ContentReceived | ChunkReceived)
+        return event.refusal or Reply(250) if isinstance(event, ChunkReceived) else Reply(250)
 
 
 def held(thing: object) -> int:

@@ -12,8 +12,8 @@ from ehlo.net.errors import SessionError
 from ehlo.net.intents import Flow, Receive, Send, StartTLS
 from ehlo.smtp.address import NULL_PATH, Path
 from ehlo.smtp.command import Command, decode_base64
-from ehlo.smtp.events import AuthResponse, CommandReceived, CommandRejected, ContentReceived
-from ehlo.smtp.parameters import PARAMETERS, check_parameter
+from ehlo.smtp.events import AuthResponse, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
+from ehlo.smtp.parameters import check_parameter, extension_of
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.states import State
@@ -27,7 +27,7 @@ IDLE_TIMEOUT = 300.0
 _HANDSHAKE_TIMEOUT = 60.0
 _MECHANISMS = ("PLAIN", "LOGIN")
 
-ServerEvent = CommandReceived | CommandRejected | ContentReceived | AuthResponse
+ServerEvent = CommandReceived | CommandRejected | ContentReceived | ChunkReceived | AuthResponse
 Deliver = Callable[[Message], None]
 
 
@@ -37,6 +37,7 @@ class Serve:
     __slots__ = (
         "_auth",
         "_conn",
+        "_content",
         "_context",
         "_deliver",
         "_encrypted",
@@ -48,6 +49,7 @@ class Serve:
         "_recorder",
         "_replies",
         "_sender",
+        "_truncated",
         "_user",
     )
 
@@ -74,6 +76,8 @@ class Serve:
         self._errors = 0
         self._sender = NULL_PATH
         self._recipients: list[Path] = []
+        self._content: list[bytes] = []
+        self._truncated = False
         self._user: str | None = None
         self._auth: list[str] | None = None
 
@@ -118,7 +122,9 @@ class Serve:
                 return self._replies["unknown-command"]
             return handler(self, event.command)
         if type(event) is ContentReceived:
-            return self._message(event)
+            return self._message(event.content, truncated=event.truncated)
+        if type(event) is ChunkReceived:
+            return self._chunk(event)
         if type(event) is AuthResponse:
             return self._auth_response(event.response)
         return self._refuse(event)  # type: ignore[arg-type]
@@ -187,20 +193,33 @@ class Serve:
 
     def _wrong_parameter(self, command: Command) -> Reply | None:
         for keyword, value in command.parameters.items():
-            known = PARAMETERS.get(keyword)
-            offered = known is not None and any(line.split()[0] == known.extension for line in self._keywords())
+            extension = extension_of(keyword, value)
+            offered = any(line.split()[0] == extension for line in self._keywords())
             if not offered or check_parameter(command.verb, keyword, value):
                 word = keyword if value is None else f"{keyword}={value}"
                 return self._persona.reply("parameter", word=word)
         return None
 
-    def _message(self, event: ContentReceived) -> Reply:
+    def _chunk(self, event: ChunkReceived) -> Reply:
+        """BDAT (RFC 3030 §2). Only the last chunk hands over a message; a refused one spoils it."""
+        if not any(line.split()[0] == "CHUNKING" for line in self._keywords()):
+            return self._replies["unknown-command"]
+        if event.refusal is not None:
+            return self._replies["need-mail" if self._conn.state is State.READY else "need-rcpt"]
+        if not event.last:
+            self._content.append(event.content)
+            self._truncated |= event.truncated
+            return self._persona.reply("chunk", word=str(event.size))
+        content = b"".join((*self._content, event.content))
+        return self._message(content, truncated=self._truncated or event.truncated)
+
+    def _message(self, content: bytes, *, truncated: bool) -> Reply:
         sender, recipients = self._sender, tuple(self._recipients)
         self._reset()
-        if event.truncated:
+        if truncated:
             return self._replies["size-received"]
         queue_id = f"{random.getrandbits(44):011X}"
-        self._deliver(Message(queue_id, sender, recipients, event.content, self._recorder.transcript))
+        self._deliver(Message(queue_id, sender, recipients, content, self._recorder.transcript))
         return self._persona.reply("message", id=queue_id)
 
     def _rset(self, _: Command) -> Reply:
@@ -209,6 +228,7 @@ class Serve:
 
     def _reset(self) -> None:
         self._sender, self._recipients = NULL_PATH, []
+        self._content, self._truncated = [], False
 
     def _vrfy(self, command: Command) -> Reply:
         if not command.argument:

@@ -33,6 +33,7 @@ from ehlo.net.intents import (
 from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkReceived,
     CommandReceived,
     CommandRejected,
     ConnectionLost,
@@ -61,6 +62,7 @@ ConnectionEvent = (
     | CommandRejected
     | AuthResponse
     | ContentReceived
+    | ChunkReceived
     | ConnectionLost
     | NeedData
 )
@@ -310,6 +312,8 @@ class Session:
             if kind is ConnectionLost:
                 return self._record_lost(event)  # type: ignore[arg-type]
             self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+            if kind is ChunkReceived:
+                self._record_chunk(event)  # type: ignore[arg-type]
             if kind is not ReplyPart:
                 return event
 
@@ -324,6 +328,12 @@ class Session:
         first = self._first if self._first < self._arrived else None
         self._first = self._arrived
         self.recorder.put(Event(self._arrived, self._peer, "data", "message", event.content, first, facts))
+
+    def _record_chunk(self, event: ChunkReceived) -> None:
+        facts: Facts = {"chunk": True}
+        if event.truncated:
+            facts = {"chunk": True, "truncated": True, "received": event.size}
+        self.recorder.put(Event(self._arrived, self._peer, "data", "message", event.content, None, facts))
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:

@@ -24,11 +24,17 @@ from ehlo.smtp.events import NEED_DATA, NEED_REST, ClientEvent, ConnectionLost, 
 from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
 from ehlo.smtp.reply import MAX_REPLY_LINE, ReplyReader
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
-from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
+from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, LAST_CHUNK, State, after, why_not
 
 #: RFC 2920 §3.1: only these may be followed by another command before their reply has come; so may the
 #: final dot of a message.
-_PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT", CONTENT})
+_PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT", LAST_CHUNK, CONTENT})
+#: The reply to a message that announces one more for each recipient, and then one for them all (PRDR,
+#: draft-hall-prdr §3.3).
+_REPLIES_FOLLOW = 353
+
+#: What sets the count of accepted recipients back.
+_NEW_TRANSACTION = frozenset({"MAIL", "RSET", "EHLO", "HELO", "LHLO"})
 
 # Half the price of calling the class, paid for every line.
 _new = tuple.__new__
@@ -38,7 +44,9 @@ class ClientConnection:
     """A session as the client sees it.
 
     `state` is what the replies so far confirm, `stage` where the session is now, `capabilities`
-    what the last EHLO or HELO brought (None before it and after a TLS handshake).
+    what the last EHLO or HELO brought (None before it, after a TLS handshake and after XCLIENT).
+    `recipients` counts those accepted in this transaction. With `lmtp` the server answers a message once
+    for each of them (RFC 2033 §4.2).
     """
 
     __slots__ = (
@@ -49,14 +57,18 @@ class ClientConnection:
         "_replies",
         "_stuffer",
         "capabilities",
+        "lmtp",
+        "recipients",
         "stage",
         "state",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, lmtp: bool = False) -> None:
         self.state = State.CONNECTED
         self.stage: Stage = "banner"
         self.capabilities: Capabilities | None = None
+        self.lmtp = lmtp
+        self.recipients = 0
         self._ahead = State.CONNECTED
         self._buffer = ReceiveBuffer()
         self._replies = ReplyReader()
@@ -85,8 +97,9 @@ class ClientConnection:
 
     def send_literal(self, line: bytes) -> bytes:
         """Any line at all, for a debugger that wants to do wrong; a reply to it is expected."""
-        verb = line[:10].split(None, 1)[0].decode("ascii", "replace").upper() if line.strip() else ""
-        self._expect(verb)
+        words = line.upper().split()
+        verb = words[0][:10].decode("ascii", "replace") if words else ""
+        self._expect(LAST_CHUNK if verb == "BDAT" and words[-1] == b"LAST" else verb)
         return line
 
     def send_auth_response(self, response: bytes | None) -> bytes:
@@ -111,11 +124,33 @@ class ClientConnection:
 
     def end_content(self) -> bytes:
         """The end of the message; a reply to it is expected."""
-        rest = self.send_content(b"")
+        self.send_content(b"")
         stuffer, self._stuffer = self._stuffer, None
-        self._pending.append((CONTENT, "message"))
-        self._ahead = after(self._ahead, CONTENT, 250)
-        return rest + (stuffer.finish() if stuffer else b"")
+        self._expect_verdicts(CONTENT)
+        return stuffer.finish() if stuffer else b""
+
+    def send_chunk(self, chunk: bytes, *, last: bool) -> bytes:
+        """A piece of the message as it is, with its BDAT command (RFC 3030 §2); a reply to it is expected.
+
+        The recipients must have been answered: in LMTP their number is that of the replies to come.
+        """
+        if "BDAT" not in ALLOWED[self._ahead]:
+            raise LocalProtocolError(why_not(self._ahead, "BDAT"))
+        if self._pending and not self._pending[-1][0].startswith("BDAT"):
+            raise LocalProtocolError(f"BDAT must wait for the reply to {self._pending[-1][0]}.")
+        self.stage = "message"
+        if last:
+            self._expect_verdicts(LAST_CHUNK)
+        else:
+            self._pending.append(("BDAT", "message"))
+            self._ahead = after(self._ahead, "BDAT", 250)
+        return b"BDAT %d%b\r\n%b" % (len(chunk), b" LAST" if last else b"", chunk)
+
+    def _expect_verdicts(self, verb: str) -> None:
+        """The message has ended: one reply is due, or in LMTP one for each recipient."""
+        for _ in range(max(1, self.recipients) if self.lmtp else 1):
+            self._pending.append((verb, "message"))
+        self._ahead = after(self._ahead, verb, 250)
 
     def _expect(self, verb: str) -> None:
         self.stage = STAGE_OF_VERB.get(verb, self.stage)
@@ -165,10 +200,16 @@ class ClientConnection:
             return ReplyReceived(line, self.stage, "", unasked)
         verb, stage = pending.popleft()
         self.state = after(self.state, verb, reply.code)
+        if verb == "RCPT":
+            self.recipients += reply.code // 100 == 2
+        elif verb in _NEW_TRANSACTION:
+            self.recipients = 0
+        elif reply.code == _REPLIES_FOLLOW and verb in (CONTENT, LAST_CHUNK):
+            pending.extendleft([(verb, stage)] * (self.recipients + 1))
         if not pending or self.state is State.CLOSED:
             self._ahead = self.state
         if stage == "ehlo" and reply.code // 100 == 2:
-            self.capabilities = parse_capabilities(reply)
+            self.capabilities = None if verb == "XCLIENT" else parse_capabilities(reply)
         return _new(ReplyReceived, (line, stage, verb, reply))
 
     def tls_started(self) -> None:
@@ -177,6 +218,7 @@ class ClientConnection:
             raise LocalProtocolError(why_not(self.state, "A TLS handshake"))
         self.state = self._ahead = State.GREETED
         self.capabilities = None
+        self.recipients = 0
 
     def check_before_tls(self) -> None:
         """Raises `RemoteProtocolError` when bytes came after the reply to STARTTLS in clear.

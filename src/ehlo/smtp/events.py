@@ -77,6 +77,23 @@ class ContentReceived(NamedTuple):
     truncated: bool = False
 
 
+class ChunkReceived(NamedTuple):
+    """A BDAT command with the octets behind it (server side, RFC 3030 §2).
+
+    `content` is what was kept of them, `size` how many there were. The octets follow their command
+    whatever its fate, so this comes also where BDAT may not stand: then `refusal` is the reply that the
+    standard has for it.
+    """
+
+    line: bytes
+    stage: Stage
+    content: bytes
+    size: int
+    last: bool
+    truncated: bool = False
+    refusal: Reply | None = None
+
+
 class ConnectionLost(NamedTuple):
     """The peer closed. `line` has what it sent of an unfinished line, `content` of a message."""
 
@@ -94,4 +111,6 @@ class NeedData(NamedTuple):
 NEED_DATA, NEED_REST = NeedData(partial=False), NeedData(partial=True)
 
 ClientEvent = ReplyPart | ReplyReceived | ConnectionLost | NeedData
-ServerEvent = CommandReceived | CommandRejected | AuthResponse | ContentReceived | ConnectionLost | NeedData
+ServerEvent = (
+    CommandReceived | CommandRejected | AuthResponse | ContentReceived | ChunkReceived | ConnectionLost | NeedData
+)

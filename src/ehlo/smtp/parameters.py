@@ -53,6 +53,7 @@ PARAMETERS: dict[str, Parameter] = {
     "BY": Parameter(("MAIL",), r"-?[0-9]{1,9};(?i:[RN]T?)", "DELIVERBY", "RFC 2852 §4"),
     "HOLDFOR": Parameter(("MAIL",), r"[0-9]{1,9}", "FUTURERELEASE", "RFC 4865 §5"),
     "HOLDUNTIL": Parameter(("MAIL",), r"[0-9TZ:+\-]+", "FUTURERELEASE", "RFC 4865 §5"),
+    "PRDR": Parameter(("MAIL",), None, "PRDR", "draft-hall-prdr §3.1"),
     "RRVS": Parameter(("RCPT",), r"[0-9TZ:;+\-.CR]+", "RRVS", "RFC 7293 §3.1"),
 }
 
@@ -100,6 +101,15 @@ def check_parameter(verb: str, keyword: str, value: str | None) -> str | None:
     if value is None or not re.fullmatch(known.value, value):
         return f"The value of {keyword} has not the form of {known.source}."
     return None
+
+
+def extension_of(keyword: str, value: str | None) -> str:
+    """The extension that a parameter belongs to; empty when the parameter is not known."""
+    if keyword == "BODY" and value is not None and value.upper() == "BINARYMIME":
+        # RFC 3030 §3: the value belongs to an extension of its own.
+        return "BINARYMIME"
+    known = PARAMETERS.get(keyword)
+    return known.extension if known is not None else ""
 
 
 def encode_xtext(text: str) -> str:

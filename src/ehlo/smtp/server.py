@@ -28,6 +28,7 @@ from ehlo.smtp.events import (
     NEED_DATA,
     NEED_REST,
     AuthResponse,
+    ChunkReceived,
     CommandReceived,
     CommandRejected,
     ConnectionLost,
@@ -38,7 +39,7 @@ from ehlo.smtp.events import (
 from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
-from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, State, after, why_not
+from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, LAST_CHUNK, State, after, why_not
 
 #: The largest message kept when the caller names no other bound, in octets.
 DEFAULT_MAX_MESSAGE = 10_240_000
@@ -50,6 +51,8 @@ _new = tuple.__new__
 _KNOWN_VERBS = frozenset().union(*ALLOWED.values())
 #: How much of a reason a refusal repeats: with the code it stays under RFC 5321 §4.5.3.1.5's 512 octets.
 _MAX_WHY = 400
+#: RFC 3030 §2: "BDAT" SP chunk-size [ SP "LAST" ].
+_BDAT = re.compile(r"([0-9]{1,18})( +LAST)?", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
@@ -62,6 +65,8 @@ class ServerConnection:
 
     __slots__ = (
         "_buffer",
+        "_chunk",
+        "_chunk_left",
         "_closed",
         "_content",
         "_content_size",
@@ -82,6 +87,8 @@ class ServerConnection:
         self._reader: ContentReader | None = None
         self._content = bytearray()
         self._content_size = 0
+        self._chunk: ChunkReceived | None = None
+        self._chunk_left = 0
 
     def send(self, reply: Reply) -> bytes:
         """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
@@ -127,6 +134,8 @@ class ServerConnection:
             return NEED_DATA
         if self._reader is not None:
             return self._next_content(self._reader)
+        if self._chunk is not None:
+            return self._next_chunk(self._chunk)
         # The bound on a line depends on what it is, which is known only once it is there.
         try:
             line = self._buffer.take_line(AUTH_LINE_LIMIT)
@@ -138,7 +147,7 @@ class ServerConnection:
             return self._auth_response(line)
         return self._command(line)
 
-    def _command(self, line: bytes) -> CommandReceived | CommandRejected:
+    def _command(self, line: bytes) -> ServerEvent:
         try:
             command = parse_command(line)
         except CommandError as error:
@@ -149,6 +158,8 @@ class ServerConnection:
             self.stage = stage
         if len(line) > COMMAND_LINE_LIMIT and len(line) > line_limit(verb):
             return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
+        if verb == "BDAT":
+            return self._bdat(line, command.argument)
         if verb not in ALLOWED[self.state]:
             if verb not in _KNOWN_VERBS:
                 return self._rejected(line, verb, 500, "Command not recognized.")
@@ -166,6 +177,32 @@ class ServerConnection:
         # The reason may repeat what the client sent, which need not be fit for a reply.
         why = _UNPRINTABLE.sub("?", why[:_MAX_WHY])
         return CommandRejected(line, self.stage, verb, Reply(code, (f"{enhanced} {why}",)), deviation)
+
+    def _bdat(self, line: bytes, argument: str) -> ServerEvent:
+        found = _BDAT.fullmatch(argument)
+        if found is None:
+            return self._rejected(line, "BDAT", 501, "BDAT is followed by a number of octets, and LAST at the end.")
+        refusal = None
+        if "BDAT" not in ALLOWED[self.state]:
+            refusal = Reply(503, (f"5.5.1 {why_not(self.state, 'BDAT')}",))
+        size = int(found[1])
+        self._chunk_left = size
+        self._chunk = ChunkReceived(line, "message", b"", size, found[2] is not None, refusal=refusal)
+        return self._next_chunk(self._chunk)
+
+    def _next_chunk(self, chunk: ChunkReceived) -> ServerEvent:
+        data = self._buffer.take_all()
+        piece, rest = data[: self._chunk_left], data[self._chunk_left :]
+        self._chunk_left -= len(piece)
+        self._content += piece[: max(0, self.max_message - len(self._content))]
+        if self._chunk_left:
+            return self._lost() if self._closed else NEED_REST
+        self._buffer.feed(rest)
+        self._chunk = None
+        self._verb = "(rejected)" if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
+        kept = bytes(self._content)
+        self._content.clear()
+        return chunk._replace(content=kept, truncated=chunk.size > len(kept))
 
     def _auth_response(self, line: bytes) -> AuthResponse:
         self._verb = "AUTH"

@@ -40,11 +40,13 @@ STAGE_OF_VERB: dict[str, Stage] = {
     "EHLO": "ehlo",
     "HELO": "ehlo",
     "LHLO": "ehlo",
+    "XCLIENT": "ehlo",
     "STARTTLS": "starttls",
     "AUTH": "auth",
     "MAIL": "mail",
     "RCPT": "rcpt",
     "DATA": "data",
     "BDAT": "message",
+    "BDAT LAST": "message",
     "QUIT": "quit",
 }

@@ -8,9 +8,9 @@ Rule 3: whatever the state, a 421 reply or a lost connection leads to CLOSED (RF
         and nothing leads out of it.
 
 Two steps of a session are no commands, yet get a reply; they have names of their own here:
-`CONNECT` (answered by the greeting) and `CONTENT` (the message up to its final dot).
-What remains outside the tables is pipelining, in `client.py`. The states of BDAT (RFC 3030) are here; the
-connections do not transfer its chunks yet.
+`CONNECT` (answered by the greeting) and `CONTENT` (the message up to its final dot). The last chunk of a
+message is told from the others by the name `LAST_CHUNK`, since its reply leads elsewhere.
+What remains outside the tables is pipelining and the several replies to one message, in `client.py`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class State(StrEnum):
 
 CONNECT = "(connect)"
 CONTENT = "(content)"
+LAST_CHUNK = "BDAT LAST"
 
 _ANY_TIME = frozenset({"NOOP", "RSET", "QUIT", "HELP", "VRFY", "EXPN"})
 _GREET = frozenset({"EHLO", "HELO", "LHLO"})
@@ -70,6 +71,8 @@ AFTER: dict[tuple[str, int], State] = {
     ("RCPT", 2): State.RCPT,
     ("DATA", 3): State.CONTENT,
     (CONTENT, 2): State.READY,
+    ("BDAT", 2): State.CHUNKING,
+    (LAST_CHUNK, 2): State.READY,
     ("RSET", 2): State.READY,
     # XCLIENT starts the session anew (Postfix XCLIENT_README).
     ("XCLIENT", 2): State.GREETED,

@@ -11,16 +11,19 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.deviations import RemoteProtocolError
 from ehlo.smtp.reply import Reply, ReplyReader
 from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import CONNECT, CONTENT
+from ehlo.smtp.states import CONNECT, CONTENT, LAST_CHUNK
 from ehlo.transcript.event import Event
 
 Outcome = Literal["ok", "refused", "failed", "skipped"]
 
 #: The network's own steps: each is an event that says itself how it went.
 _NET_KINDS = frozenset({"dns", "connect", "tls"})
+#: What a message ends with; its reply judges the message.
+_MESSAGE_ENDS = frozenset({CONTENT, LAST_CHUNK})
 
 
 class Exchange(NamedTuple):
@@ -30,6 +33,8 @@ class Exchange(NamedTuple):
     responses within it, "" for what nobody asked for and for steps of the network. `numbers` are
     the numbers of its events in the transcript. `problem` is the event of kind `error` that ended
     it, or the step of the network that failed; `step` the network's event or the note of a skipped stage.
+    `recipient` is whom the reply to a message is about, where each recipient gets one: in LMTP (RFC 2033
+    §4.2) and with PRDR.
     """
 
     stage: Stage
@@ -41,6 +46,7 @@ class Exchange(NamedTuple):
     reply: Reply | None = None
     problem: Event | None = None
     step: Event | None = None
+    recipient: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -51,8 +57,9 @@ class Exchange(NamedTuple):
             return "skipped" if self.step.kind == "note" else "ok"
         if self.reply is None:
             return "failed"
-        # RFC 5321 §4.3.2: 3yz is an answer to DATA and to AUTH alone.
+        # RFC 5321 §4.3.2: 3yz is an answer to DATA and to AUTH; 353 announces the replies of PRDR.
         good = self.reply.category == 2 or (self.reply.category == 3 and self.verb in ("DATA", "AUTH"))
+        good |= self.reply.code == 353 and self.verb in _MESSAGE_ENDS
         return "ok" if good else "refused"
 
     @property
@@ -73,6 +80,7 @@ class _Waiting(NamedTuple):
     verb: str
     number: int
     event: Event
+    recipient: str = ""
 
 
 class ExchangeReader:
@@ -86,6 +94,8 @@ class ExchangeReader:
         self._banner = False
         self._last_end = 0.0
         self._in_auth = False
+        self._lmtp = False
+        self._accepted: list[str] = []
 
     def feed(self, event: Event) -> Exchange | None:
         """Take the next event; the exchange that it completes, if it does."""
@@ -107,7 +117,8 @@ class ExchangeReader:
         if event.kind == "error":
             return self._failed(event)
         if event.who == "client" and event.kind in ("line", "data"):
-            self._waiting.append(_Waiting(event.stage, self._verb(event), self._number, event))
+            if "chunk" not in event.facts:
+                self._asked(_Waiting(event.stage, self._verb(event), self._number, event))
             return None
         if event.who == "server" and event.kind == "line":
             return self._reply_line(event)
@@ -118,7 +129,30 @@ class ExchangeReader:
             return CONTENT
         if self._in_auth:
             return "AUTH"
-        return event.text.split(None, 1)[0].upper() if event.text.strip() else ""
+        words = event.text.upper().split()
+        if not words:
+            return ""
+        return LAST_CHUNK if words[0] == "BDAT" and words[-1] == "LAST" else words[0]
+
+    def _asked(self, command: _Waiting) -> None:
+        if self._lmtp and self._accepted and command.verb in _MESSAGE_ENDS:
+            self._waiting.extend(command._replace(recipient=recipient) for recipient in self._accepted)
+        else:
+            self._waiting.append(command)
+
+    def _answered(self, command: _Waiting, reply: Reply) -> None:
+        """Keep track of what decides how many replies a message gets."""
+        verb, good = command.verb, reply.category == 2
+        self._in_auth = verb == "AUTH" and reply.category == 3
+        if verb == "RCPT" and good:
+            self._accepted.append(_recipient(command.event))
+        elif verb in ("MAIL", "RSET") and good:
+            self._accepted = []
+        elif verb in ("EHLO", "HELO", "LHLO") and good:
+            self._accepted, self._lmtp = [], verb == "LHLO"
+        elif verb in _MESSAGE_ENDS and reply.code == 353:
+            each = [command._replace(recipient=recipient) for recipient in self._accepted]
+            self._waiting.extendleft(reversed([*each, command]))
 
     def _reply_line(self, event: Event) -> Exchange | None:
         self._lines.append(self._number)
@@ -131,9 +165,11 @@ class ExchangeReader:
             return None
         numbers, self._lines = tuple(self._lines), []
         if self._waiting:
-            stage, verb, number, command = self._waiting.popleft()
-            self._in_auth = verb == "AUTH" and reply.category == 3
-            return Exchange(stage, verb, (number, *numbers), command.began, event.t, command, reply)
+            waiting = self._waiting.popleft()
+            self._answered(waiting, reply)
+            stage, verb, number, command, recipient = waiting
+            numbers = (number, *numbers)
+            return Exchange(stage, verb, numbers, command.began, event.t, command, reply, recipient=recipient)
         first = not self._banner and event.stage == "banner"
         self._banner = True
         verb = CONNECT if first else ""
@@ -145,11 +181,20 @@ class ExchangeReader:
             self._lines, self._replies = [], ReplyReader()
         self._in_auth = False
         if self._waiting:
-            stage, verb, number, command = self._waiting.popleft()
+            stage, verb, number, command, recipient = self._waiting.popleft()
             self._waiting.clear()
-            return Exchange(stage, verb, (number, *numbers), command.began, event.t, command, problem=event)
+            numbers = (number, *numbers)
+            return Exchange(stage, verb, numbers, command.began, event.t, command, problem=event, recipient=recipient)
         verb = CONNECT if event.stage == "banner" and not self._banner else ""
         return Exchange(event.stage, verb, numbers, self._last_end, event.t, problem=event)
+
+
+def _recipient(event: Event) -> str:
+    try:
+        path = parse_command(event.data or b"").path
+    except CommandError:
+        return ""
+    return path.address if path is not None else ""
 
 
 def exchanges(events: Iterable[Event]) -> list[Exchange]:
