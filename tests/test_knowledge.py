@@ -63,8 +63,9 @@ def test_rule_is_well_formed(rule: Rule) -> None:
 
 
 def test_conditions_name_errors_that_exist() -> None:
-    walk = Path(__file__).parents[1] / "src" / "ehlo" / "probe" / "walk.py"
-    raised = set(re.findall(r'"([a-z0-9-]+)"', walk.read_text()))
+    probe = Path(__file__).parents[1] / "src" / "ehlo" / "probe"
+    source = (probe / "walk.py").read_text() + (probe / "talk.py").read_text()
+    raised = set(re.findall(r'"([a-z0-9-]+)"', source))
     known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted", "not-sent"}
     for rule in RULES:
         for when in rule.when:

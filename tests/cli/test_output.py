@@ -109,6 +109,8 @@ def test_exact_output(tmp_path: Path) -> None:
         "  ✓ banner    220 mail.example.com ESMTP Postfix TIME",
         "  ✓ ehlo      PIPELINING  SIZE 10.2 MB  VRFY  ETRN  STARTTLS  ENHANCED… TIME",
         "  ✓ starttls  TLS 1.3, certificate for mail.example.com, 89 days left TIME",
+        "              TLS_AES_256_GCM_SHA384, X25519",
+        "              mail.example.com, signed by ehlo lab authority",
         "  ✓ ehlo      under TLS also:  AUTH PLAIN LOGIN TIME",
         "  ✓ mail      250 2.1.0 Ok TIME",
         "  ✓ rcpt      recipient@example.com: 250 2.1.5 Ok TIME",

@@ -137,7 +137,7 @@ def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[N
         mock.patch("ehlo.net.blocking.resolve", resolve),
         mock.patch("ehlo.net.blocking.find_mail_hosts", mail_hosts),
         mock.patch("ehlo.net.certificates.trust_context", return_value=trust_context(str(authority))),
-        mock.patch("ehlo.probe.walk._own_name", return_value="here.org"),
+        mock.patch("ehlo.probe.talk.own_name", return_value="here.org"),
         mock.patch("ehlo.cli.send.own_name", return_value="here.org"),
         mock.patch.dict(os.environ, environment),
     ):

@@ -146,6 +146,6 @@ def test_login_where_none_is_offered(ehlo: Ehlo, postfix_server: object, ca: Aut
 
 
 def test_no_common_mechanism(ehlo: Ehlo, login_server: Peer, ca: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ehlo.probe.walk.choose_mechanism", lambda offered: None)
+    monkeypatch.setattr("ehlo.smtp.sasl.choose_mechanism", lambda offered, credentials: None)
     outcome = ehlo.check(login_server, *LOGIN, "--ca-file", str(ca.file))
     assert outcome.answer == (16, "auth", "auth", "no-common-mechanism")

@@ -32,7 +32,7 @@ OVER_SMALL_LIMIT = SIMPLE + b"more and more\r\n" * SMALL_LIMIT
 
 @pytest.mark.parametrize("command", ["check", "send"])
 def test_unknown_recipient(command: str, ehlo: Ehlo, choosy_server: Peer) -> None:
-    options = "--starttls", "never"
+    options = "--starttls", "never", "--pipeline", "no"
     if command == "check":
         outcome = ehlo.check(choosy_server, "-f", SENDER, "-t", UNKNOWN_RECIPIENT, *options)
     else:
@@ -62,11 +62,25 @@ def test_no_relaying(name: str, ehlo: Ehlo) -> None:
 
 
 def test_declared_size_is_refused_at_mail(ehlo: Ehlo, choosy_server: Peer) -> None:
-    outcome = ehlo.send(choosy_server, TOO_LARGE, "--starttls", "never")
+    outcome = ehlo.send(choosy_server, TOO_LARGE, "--starttls", "never", "--pipeline", "no")
     assert outcome.answer == (17, "mail", "content", "message-too-large")
     assert outcome.lines[-4] == f"C: MAIL FROM:<{SENDER}> SIZE={len(TOO_LARGE)}"
     assert outcome.commands == ["EHLO", "MAIL", "QUIT"]
     assert f"SIZE {SIZE_LIMIT}" in {line[7:] for line in outcome.lines}
+
+
+@pytest.mark.parametrize("name", ["postfix", "exim"])
+def test_what_was_sent_ahead_in_vain_is_not_blamed(name: str, ehlo: Ehlo, request: pytest.FixtureRequest) -> None:
+    server = Peer(name, request.getfixturevalue(f"{name}_server"))
+    ahead = ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+    outcome = ehlo.send(server, TOO_LARGE, "--starttls", "never")
+    assert outcome.answer == (17, "mail", "content", "message-too-large")
+    assert (outcome.commands, outcome.rules) == (ahead, ["message-too-large"])
+    outcome = ehlo.send(server, SIMPLE, "--starttls", "never", recipients=(UNKNOWN_RECIPIENT,))
+    assert outcome.answer == (18, "rcpt", "recipient", "recipient-unknown")
+    assert (outcome.commands, outcome.rules) == (ahead, ["recipient-unknown"])
+    stages = {stage["stage"]: stage["outcome"] for stage in outcome.document["stages"]}
+    assert (stages["rcpt"], stages["data"]) == ("refused", "skipped")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from partners import PATH
+from smtp.partners import PATH
 
 from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, ehlo, mail, rcpt

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import add_colour_option, path_from, read_file
+from ehlo.cli.files import read_file
+from ehlo.cli.options import add_colour_option, path_from
 from ehlo.lab.authority import Identity
 from ehlo.lab.lab import Lab
 from ehlo.lab.policy import Policy

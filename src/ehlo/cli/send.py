@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import add_session_options, add_view_options, own_name, plan_from, read_file
+from ehlo.cli.files import read_file
+from ehlo.cli.options import add_session_options, add_view_options, own_name, plan_from
 from ehlo.cli.session import run_plan
 from ehlo.probe.message import DEFAULT_BODY, MessageError, generate
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import nameserver_from
+from ehlo.cli.files import write_file
+from ehlo.cli.network import nameserver_from
 from ehlo.diagnosis.judge import judge
 from ehlo.net.blocking import run
 from ehlo.probe.plan import Plan
@@ -18,6 +19,11 @@ from ehlo.report.terminal import SessionView
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import Redactor, redact
 from ehlo.transcript.transcript import Transcript
+
+if TYPE_CHECKING:
+    from ehlo.net.names import Nameserver
+    from ehlo.net.tls import TLSFacts
+    from ehlo.probe.trials import Trial
 
 #: Smaller messages are gone before a progress bar could be seen.
 _BAR_FROM = 500_000
@@ -46,7 +52,8 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
         for listener in listeners:
             listener(event)
 
-    session = client_session(plan, listen, None if quiet else _progress_bar())
+    seen: list[TLSFacts] = []
+    session = client_session(plan, listen, None if quiet else _progress_bar(), seen.append)
     writer = None
     if record is not None:
         writer = _RecordWriter(record, session.recorder.transcript, show_secrets=args.show_secrets)
@@ -61,17 +68,48 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
         if record is not None and writer is not None:
             writer.catch_up()
             record.close()
+    if seen:
+        _save_certificates(args, seen[-1])
     transcript = session.recorder.transcript
     shown = transcript if args.show_secrets else redact(transcript)
     verdict = judge(shown)
     if view is not None:
         view.finish(shown, verdict)
+    trials = explain_tls(plan, nameserver, None if quiet else view) if args.explain_tls else None
     if args.json:
         from ehlo.cli.json_output import print_document
         from ehlo.report.document import session_document
 
-        print_document(session_document(command, plan.target.to_json(), shown, verdict))
+        document = session_document(command, plan.target.to_json(), shown, verdict)
+        if trials is not None:
+            document["tls_versions"] = [trial.to_json() for trial in trials]
+        print_document(document)
     return verdict.exit_status
+
+
+def explain_tls(plan: Plan, nameserver: Nameserver | None, view: SessionView | None) -> list[Trial]:
+    """Try each version of TLS in a session of its own, and say which the server takes."""
+    from ehlo.probe.trials import trials
+
+    if view is not None:
+        view.heading("TLS versions, each tried in a session of its own")
+    done = []
+    for trial in trials(plan, lambda session: run(session, nameserver)):
+        done.append(trial)
+        if view is not None:
+            view.trial(trial.worked, f"TLS {trial.version}", trial.detail)
+    return done
+
+
+def _save_certificates(args: argparse.Namespace, tls: TLSFacts) -> None:
+    """--save-cert and --save-chain."""
+    chain = tls.certificate.chain if tls.certificate is not None else ()
+    for name, certificates in ((args.save_cert, chain[:1]), (args.save_chain, chain)):
+        if name:
+            import ssl
+
+            text = "".join(map(ssl.DER_cert_to_PEM_cert, certificates))
+            write_file(name, "certificate", text.encode("ascii"))
 
 
 def _open_record(name: str) -> TextIO:

@@ -96,4 +96,6 @@ def _subject_of(exchange: Exchange) -> dict[str, str]:
 
 def _address(event: Event) -> str:
     host, port = event.fact("address"), event.fact("port")
+    if port == "0":
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -11,11 +11,15 @@ import asyncio
 import socket
 from collections.abc import Callable
 from math import inf
+from typing import TYPE_CHECKING
 
 from ehlo.net.errors import classify_os_error
-from ehlo.net.intents import DONE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
+from ehlo.net.intents import DONE, PIPE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
 from ehlo.net.session import Session
+
+if TYPE_CHECKING:
+    from ehlo.net.pipe import Pipe
 
 #: One buffer serves all sessions of a loop: each read is taken out of it at once. Larger reads
 #: do not gain, and a buffer a session would cost each idle one its memory.
@@ -46,6 +50,7 @@ async def run(session: Session, shared: Loop, nameserver: Nameserver | None = No
                 await asyncio.sleep(need.seconds if isinstance(need, Pause) else 0)
                 need = session.resume()
             else:
+                session.wake = bridge.go_on
                 need = await bridge.drive(need)
     except asyncio.CancelledError:
         session.abandon("cancelled")
@@ -53,15 +58,29 @@ async def run(session: Session, shared: Loop, nameserver: Nameserver | None = No
     finally:
         if bridge is not None:
             bridge.close()
+            if bridge.pipe is not None:
+                await shared.loop.run_in_executor(None, bridge.pipe.wait)
 
 
 async def _connect(session: Session, bridge: _Bridge, need: Connect) -> Need:
-    _, host, port = need.address
-    local = (need.source, 0) if need.source else None
+    family, host, port = need.address
+    local = (need.source or None, need.source_port) if need.source or need.source_port else None
+    bridge.address = need.address
     try:
+        if family == PIPE:
+            from ehlo.net.pipe import Pipe
+
+            bridge.pipe = Pipe(host)
+            await bridge.loop.create_connection(lambda: bridge, sock=bridge.pipe.socket)
+            return await bridge.stuck()
         async with asyncio.timeout(need.timeout):
-            await bridge.loop.create_connection(lambda: bridge, host, port, local_addr=local)
+            if family == getattr(socket, "AF_UNIX", None):
+                await bridge.loop.create_unix_connection(lambda: bridge, host)
+            else:
+                await bridge.loop.create_connection(lambda: bridge, host, port, local_addr=local)  # type: ignore[arg-type]
     except (OSError, TimeoutError) as error:
+        if family == PIPE:
+            return session.fail("not-started", error.strerror or str(error))
         if not bridge.connected:
             return session.fail(classify_os_error(error, "connect-failed"), error.strerror or "no answer in time")
     return await bridge.stuck()
@@ -105,6 +124,8 @@ class _Bridge(asyncio.BufferedProtocol):
         "_timer",
         "_transport",
         "_waiter",
+        "address",
+        "pipe",
     )
 
     def __init__(
@@ -126,6 +147,8 @@ class _Bridge(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._rings = inf
         self._waiter: asyncio.Future[Need] | None = None
+        self.address: Address | None = None
+        self.pipe: Pipe | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -137,13 +160,15 @@ class _Bridge(asyncio.BufferedProtocol):
         return self._connected
 
     def _local_address(self) -> Address:
+        if self.address is not None and not self.address.port:
+            return self.address
         name = self._transport.get_extra_info("sockname") if self._transport else None
         host, port = (name or ("", 0))[:2]
         return Address(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
     async def drive(self, need: Need) -> Need:
         """Let the callbacks run the session until it needs what they cannot do."""
-        self._go_on(need)
+        self.go_on(need)
         return await self.stuck()
 
     async def stuck(self) -> Need:
@@ -177,24 +202,24 @@ class _Bridge(asyncio.BufferedProtocol):
         if self._on_open is None:
             # At once: what the server says, or that it hangs up, may come before any task runs again.
             if self._session is not None:
-                self._go_on(self._session.resume(self._local_address()))
+                self.go_on(self._session.resume(self._local_address()))
         else:
             self._session = self._on_open(self, transport)  # type: ignore[arg-type]
             if self._session is None:
                 self.close()
             else:
-                self._go_on(self._session.start())
+                self.go_on(self._session.start())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return self._shared.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._session is not None:
-            self._go_on(self._session.data_received(bytes(self._shared.buffer[:nbytes])))
+            self.go_on(self._session.data_received(bytes(self._shared.buffer[:nbytes])))
 
     def eof_received(self) -> bool:
         if self._session is not None:
-            self._go_on(self._session.eof_received())
+            self.go_on(self._session.eof_received())
         # The transport stays open until the flow has ended: it may still have something to say.
         return self._transport is not None
 
@@ -206,7 +231,7 @@ class _Bridge(asyncio.BufferedProtocol):
             self._waiter = None
         if self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
-            self._go_on(self._session.connection_failed(lost))
+            self.go_on(self._session.connection_failed(lost))
         if self._on_close is not None:
             self._on_close(self)
 
@@ -217,7 +242,8 @@ class _Bridge(asyncio.BufferedProtocol):
         self._paused = False
         self._on_flushed()
 
-    def _go_on(self, need: Need) -> None:
+    def go_on(self, need: Need) -> None:
+        """Do what the session needs, as far as callbacks can."""
         session, transport = self._session, self._transport
         if session is None:
             return
@@ -247,11 +273,11 @@ class _Bridge(asyncio.BufferedProtocol):
         if type(self._need) is not Flush or self._paused or transport is None or session is None:
             return
         if not transport.is_closing():
-            self._go_on(session.resume())
+            self.go_on(session.resume())
 
     def _after_pause(self) -> None:
         if type(self._need) is Pause and self._session is not None:
-            self._go_on(self._session.resume())
+            self.go_on(self._session.resume())
 
     def _set_timer(self, session: Session) -> None:
         # One timer a session: deadlines move on with every reply, the timer only when it rings, or when
@@ -267,7 +293,7 @@ class _Bridge(asyncio.BufferedProtocol):
         session = self._session
         if session is not None and isinstance(self._need, Read | Flush):
             late = session.recorder.now() >= session.deadline
-            self._go_on(session.timed_out() if late else self._need)
+            self.go_on(session.timed_out() if late else self._need)
 
 
 class Server:

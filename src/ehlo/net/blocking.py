@@ -6,16 +6,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from math import isfinite
+from typing import TYPE_CHECKING, TypeVar
 
 from ehlo.net.errors import classify_os_error
-from ehlo.net.intents import Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
+from ehlo.net.intents import PIPE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
 from ehlo.net.session import Session
+
+if TYPE_CHECKING:
+    from ehlo.net.pipe import Pipe
 
 _READ_SIZE = 65536
 #: A connection that is being closed gets this long to take what is left.
 _FAREWELL = 2.0
+#: Before a pause, what is to be sent gets this long.
+_PATIENCE = 300.0
 
 T = TypeVar("T")
 
@@ -23,26 +29,32 @@ T = TypeVar("T")
 def run(session: Session, nameserver: Nameserver | None = None) -> None:
     """Run a session to its end. The outcome is in its transcript; nothing is raised for a session
     that fails. `KeyboardInterrupt` is recorded as an interruption, then raised again."""
-    _Driver(session, nameserver).run()
+    driver = Driver(session, nameserver)
+    try:
+        driver.go_on(session.start())
+    finally:
+        driver.close()
 
 
-class _Driver:
-    def __init__(self, session: Session, nameserver: Nameserver | None) -> None:
+class Driver:
+    """Drives a session that is told what to do from outside: `go_on` until its flow listens, then
+    `session.instruct`, then on."""
+
+    def __init__(self, session: Session, nameserver: Nameserver | None = None) -> None:
         self._session = session
         self._nameserver = nameserver
         self._socket: socket.socket | None = None
+        self._pipe: Pipe | None = None
 
-    def run(self) -> None:
+    def go_on(self, need: Need) -> None:
+        """Run the session from what it needs now until it listens for instructions, or to its end."""
         session = self._session
         try:
-            need = session.start()
-            while type(need) is not Done:
+            while type(need) is not Done and not session.listening:
                 need = self._meet(need)
         except KeyboardInterrupt:
             session.abandon("interrupted from the keyboard")
             raise
-        finally:
-            self._close()
 
     def _meet(self, need: Need) -> Need:
         session = self._session
@@ -55,6 +67,8 @@ class _Driver:
         if isinstance(need, Connect):
             return self._connect(need)
         if isinstance(need, Pause):
+            if failed := self._send(session.recorder.now() + _PATIENCE):
+                return failed
             time.sleep(need.seconds)
             return session.resume()
         if isinstance(need, FindMailHosts | Resolve):
@@ -95,19 +109,27 @@ class _Driver:
         except OSError:
             pass  # There is nothing more.
 
-    def _left(self, deadline: float) -> float:
+    def _left(self, deadline: float) -> float | None:
+        if not isfinite(deadline):
+            return None
         # Zero would make the socket non-blocking; a deadline that has passed ends as a time-out.
         return max(0.001, deadline - self._session.recorder.now())
 
     def _connect(self, need: Connect) -> Need:
-        self._close()
+        self.close()
         family, host, port = need.address
+        if family == PIPE:
+            return self._start(host)
         sock = None
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
             sock.settimeout(need.timeout)
-            if need.source:
-                sock.bind((need.source, 0))
+            if family == getattr(socket, "AF_UNIX", None):
+                sock.connect(host)
+                self._socket = sock
+                return self._session.resume(Address(family, host, 0))
+            if need.source or need.source_port:
+                sock.bind((need.source, need.source_port))
             sock.connect((host, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             local = sock.getsockname()
@@ -117,6 +139,16 @@ class _Driver:
             return self._session.fail(classify_os_error(error, "connect-failed"), error.strerror or str(error))
         self._socket = sock
         return self._session.resume(Address(family, local[0], local[1]))
+
+    def _start(self, command: str) -> Need:
+        from ehlo.net.pipe import Pipe
+
+        try:
+            self._pipe = Pipe(command)
+        except OSError as error:
+            return self._session.fail("not-started", error.strerror or str(error))
+        self._socket = self._pipe.socket
+        return self._session.resume(Address(PIPE, command, 0))
 
     def _look_up(self, need: FindMailHosts | Resolve) -> Need:
         try:
@@ -130,12 +162,16 @@ class _Driver:
         except LookupFailedError as failure:
             return self._session.fail(failure.error, failure.message)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Send what is left, as far as that goes, and close the connection."""
         if self._socket is None:
             return
         self._send(self._session.recorder.now() + _FAREWELL)
         self._socket.close()
         self._socket = None
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.wait()
 
 
 def _within(timeout: float, function: Callable[[], T]) -> T:

@@ -40,11 +40,24 @@ _PROBLEMS = {
 }
 
 
+class Link(NamedTuple):
+    """One certificate of a chain: whose, by whom, until when (seconds since 1970)."""
+
+    subject: str
+    issuer: str
+    not_after: float
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The certificate as it stands in a `tls` event."""
+        return {"subject": self.subject, "issuer": self.issuer, "not_after": int(self.not_after)}
+
+
 class CertificateFacts(NamedTuple):
     """What a server's certificate says and what is wrong with it.
 
     `problem` is the id of the first thing wrong, or empty when chain and name are good; `detail`
-    OpenSSL's words for it. `chain` has the certificates as they were sent, in DER.
+    OpenSSL's words for it. `name_problem` is that of the name, judged without the chain. `chain` has the
+    certificates as they were sent, in DER, `links` what each says of itself.
     """
 
     names: tuple[str, ...]
@@ -54,6 +67,13 @@ class CertificateFacts(NamedTuple):
     problem: str
     detail: str
     chain: tuple[bytes, ...]
+    name_problem: str = ""
+    links: tuple[Link, ...] = ()
+
+    @property
+    def chain_problem(self) -> str:
+        """The id of what is wrong with the chain; empty when it is good."""
+        return "" if self.problem == "wrong-name" else self.problem
 
     @property
     def days_left(self) -> int:
@@ -71,23 +91,30 @@ class CertificateFacts(NamedTuple):
             "not_before": int(self.not_before),
             "not_after": int(self.not_after),
             "days_left": self.days_left,
+            "name_verified": not self.name_problem,
             "chain_length": len(self.chain),
+            "chain": [link.to_json() for link in self.links],
             "fingerprint": "sha256:" + hashlib.sha256(self.chain[0]).hexdigest() if self.chain else None,
         }
 
 
-def trust_context(ca_file: str = "") -> ssl.SSLContext:
-    """A context that verifies against the system's authorities, or those in `ca_file` alone.
+def trust_context(ca_file: str = "", ca_path: str = "") -> ssl.SSLContext:
+    """A context that verifies against the system's authorities, or against those in `ca_file` and the
+    folder `ca_path` alone.
 
-    Raises `OSError` when the file cannot be read and `ssl.SSLError` when it holds no certificate.
+    The folder is one that `openssl rehash` has prepared, or any with certificates in PEM form. Raises
+    `OSError` when something cannot be read and `ssl.SSLError` when it holds no certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The certificate stands in clear only in handshakes up to TLS 1.2, and its verification is
     # the same in all versions.
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
-    if ca_file:
-        context.load_verify_locations(ca_file)
+    if ca_file or ca_path:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+        if ca_path:
+            _load_folder(context, ca_path)
         return context
     paths = ssl.get_default_verify_paths()
     if os.environ.get(paths.openssl_cafile_env) is None and _is_hashed(paths.openssl_capath):
@@ -96,6 +123,22 @@ def trust_context(ca_file: str = "") -> ssl.SSLContext:
     else:
         context.load_default_certs()
     return context
+
+
+def _load_folder(context: ssl.SSLContext, folder: str) -> None:
+    if _is_hashed(folder):
+        context.load_verify_locations(capath=folder)
+        return
+    found = False
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            # A folder of certificates may hold keys and notes, too.
+            with contextlib.suppress(ssl.SSLError):
+                context.load_verify_locations(path)
+                found = True
+    if not found:
+        raise ssl.SSLError(f"no certificate in {folder}")
 
 
 def _is_hashed(folder: str | None) -> bool:
@@ -108,10 +151,15 @@ def _is_hashed(folder: str | None) -> bool:
 
 def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLContext) -> CertificateFacts:
     """Read and judge the certificates that the server of this finished handshake sent."""
-    chain, info = _peer_certificates(connection)
+    chain, infos = _peer_certificates(connection)
+    info = infos[0] if infos else {}
     problem, detail = verify_chain(chain, trust)
-    if not problem and name:
+    name_problem = ""
+    if name and problem:
+        name_problem = verify_name(chain, name)
+    elif name:
         problem, detail = verify_chain(chain, trust, name)
+        name_problem = problem
     return CertificateFacts(
         names=_names(info),
         issuer=_common_name(info.get("issuer")),
@@ -120,7 +168,29 @@ def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLCon
         problem=problem,
         detail=detail,
         chain=chain,
+        name_problem=name_problem,
+        links=tuple(
+            Link(
+                _common_name(info.get("subject")) or next(iter(_names(info)), ""),
+                _common_name(info.get("issuer")),
+                _seconds(info.get("notAfter")),
+            )
+            for info in infos
+        ),
     )
+
+
+def verify_name(chain: tuple[bytes, ...], name: str) -> str:
+    """Whether a chain's first certificate is for `name`, whoever signed it: empty, or the problem's id."""
+    if not chain:
+        return "missing"
+    # Trusted by itself, it can only fail by its name (which OpenSSL checks before the dates).
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=chain[0])
+    problem, _ = verify_chain(chain[:1], context, name)
+    return problem if problem == "wrong-name" else ""
 
 
 def verify_chain(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str = "") -> tuple[str, str]:
@@ -162,18 +232,28 @@ def _show_certificates(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: st
     client.do_handshake()
 
 
+def endpoint_hash(certificate: bytes) -> bytes:
+    """The channel binding tls-server-end-point of a certificate in DER (RFC 5929 §4.1)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA256
+
+    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    if algorithm is None or isinstance(algorithm, MD5 | SHA1):
+        algorithm = SHA256()
+    return hashlib.new(algorithm.name.replace("sha3-", "sha3_"), certificate).digest()
+
+
 def _vector(data: bytes, length_octets: int) -> bytes:
     return len(data).to_bytes(length_octets, "big") + data
 
 
-def _peer_certificates(connection: ssl.SSLObject) -> tuple[tuple[bytes, ...], dict[str, object]]:
+def _peer_certificates(connection: ssl.SSLObject) -> tuple[tuple[bytes, ...], list[dict[str, object]]]:
     # Public Python gives the fields of a certificate only when it verified itself, and the chain
     # only from 3.13 on; the object beneath has had both since 3.10 (bpo-18233). `cryptography`
     # could read them too, for 50 ms of import at every STARTTLS.
     certificates = connection._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
     chain = tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in certificates)
-    info: dict[str, object] = certificates[0].get_info() if certificates else {}
-    return chain, info
+    return chain, [certificate.get_info() for certificate in certificates]
 
 
 def _names(info: dict[str, object]) -> tuple[str, ...]:

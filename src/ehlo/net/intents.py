@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 Family = Literal["any", "ipv4", "ipv6"]
 
+#: The family of an address that is a command: it is started, and its standard input and output are talked to.
+PIPE = -1
+
 
 class Address(NamedTuple):
-    """An address to connect to. `family` is a socket family number."""
+    """An address to connect to. `family` is a socket family number, or `PIPE`; for a UNIX socket and a
+    command, `host` has the path or the command, and there is no port."""
 
     family: int
     host: str
     port: int
 
     def __str__(self) -> str:
+        if not self.port:
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -48,22 +54,25 @@ class Resolve(NamedTuple):
 
 
 class Connect(NamedTuple):
-    """Connect to one address, from `source` if it is not empty: gives the local `Address`."""
+    """Connect to one address, from `source` and `source_port` where they are given: gives the local
+    `Address`."""
 
     address: Address
     source: str
     timeout: float
+    source_port: int = 0
 
 
 class StartTLS(NamedTuple):
-    """A TLS handshake on the connection: gives `TLSFacts`. `name` is the server's, as a client
-    expects it (empty: this side is the server); `trust` verifies its certificate."""
+    """A TLS handshake on the connection: gives `TLSFacts`. A client names the server as it expects it, in
+    `name`, and as it asks for it (SNI, RFC 6066 §3), in `sni`; `trust` verifies the certificate."""
 
     context: ssl.SSLContext
     stage: Stage
     timeout: float
     name: str = ""
     trust: ssl.SSLContext | None = None
+    sni: str = ""
 
 
 class Send(NamedTuple):
@@ -87,12 +96,17 @@ class Receive(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Wait: gives None."""
+    """Hand what is to be sent to the network, and wait: gives None."""
 
     seconds: float
 
 
-Intent = FindMailHosts | Resolve | Connect | StartTLS | Send | Upload | Receive | Pause
+class Listen(NamedTuple):
+    """Wait without a time limit for whatever comes first: gives the connection's next event, or what was
+    handed to `Session.instruct`."""
+
+
+Intent = FindMailHosts | Resolve | Connect | StartTLS | Send | Upload | Receive | Pause | Listen
 
 # The type of what a `yield` gives depends on the intent, which Python's types cannot say: hence `Any`,
 # and each flow annotates what it gets.

@@ -11,6 +11,9 @@ A driver calls `start`, then gives what happened (`data_received`, `eof_received
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from ehlo.net.errors import NETWORK_ERRORS, SessionError
@@ -23,6 +26,7 @@ from ehlo.net.intents import (
     FindMailHosts,
     Flow,
     Intent,
+    Listen,
     Need,
     Receive,
     Resolve,
@@ -82,6 +86,7 @@ class Session:
     """One session in the hands of a driver. `us` is the side whose flow this is.
 
     `recorder` has its transcript, `deadline` until when to wait for what it needs, on the recorder's clock.
+    `wake` is the driver's: called with what the session needs after an instruction that came unexpected.
     """
 
     __slots__ = (
@@ -90,6 +95,7 @@ class Session:
         "_asked_at",
         "_first",
         "_flow",
+        "_instructions",
         "_latest",
         "_lost",
         "_need",
@@ -103,6 +109,7 @@ class Session:
         "connection",
         "deadline",
         "recorder",
+        "wake",
     )
 
     def __init__(self, connection: Connection, recorder: Recorder, flow: Flow, us: Who) -> None:
@@ -124,6 +131,8 @@ class Session:
         self._first = 0.0
         self._partial = False
         self._lost: str = ""
+        self._instructions: deque[object] | None = None
+        self.wake: Callable[[Need], None] | None = None
 
     # What a driver calls.
 
@@ -184,6 +193,24 @@ class Session:
         self._outgoing_size = 0
         return data
 
+    @property
+    def listening(self) -> bool:
+        """Whether the flow waits for an instruction."""
+        return type(self._asked) is Listen
+
+    def instruct(self, instruction: object) -> Need:
+        """Give a flow that listens something to do; one that is busy gets it when it listens again."""
+        if type(self._asked) is not Listen:
+            if self._instructions is None:
+                self._instructions = deque()
+            self._instructions.append(instruction)
+            return self._need
+        self._latest = self.recorder.now()
+        need = self._advance(instruction)
+        if self.wake is not None:
+            self.wake(need)
+        return need
+
     def abandon(self, note: str) -> None:
         """The driver was told to stop at once: record why, and close."""
         if type(self._need) is not Done:
@@ -237,6 +264,19 @@ class Session:
                     intent = flow.throw(event)
                     continue
                 value = event
+            elif type(intent) is Listen:
+                event = self._next_event()
+                if event is None and self._instructions:
+                    value = self._instructions.popleft()
+                elif event is None:
+                    self.deadline = inf
+                    self._asked, self._need = intent, READ
+                    return READ
+                elif isinstance(event, SessionError):
+                    intent = flow.throw(event)
+                    continue
+                else:
+                    value = event
             elif type(intent) is Upload:
                 if self._lost:
                     intent = flow.throw(self._drain())
@@ -247,7 +287,7 @@ class Session:
             elif type(intent) is StartTLS:
                 from ehlo.net.tls import TLSLayer
 
-                self._tls = TLSLayer(intent.context, intent.name)
+                self._tls = TLSLayer(intent.context, intent.sni)
                 self._asked_at = recorder.now()
                 self._wait_until(intent, intent.timeout, READ)
                 return self._go_on_with_handshake()
@@ -285,7 +325,7 @@ class Session:
 
     def _pump(self) -> Need:
         """Bytes are there: give the flow its event if it waits for one and there is one."""
-        if type(self._asked) is not Receive:
+        if type(self._asked) is not Receive and type(self._asked) is not Listen:
             return self._need
         event = self._next_event()
         if event is None:
@@ -400,7 +440,7 @@ class Session:
             complete = tls.handshake()
         except OSError as error:
             self._collect_tls()
-            return self._tls_failed("tls-failed", _tls_message(error))
+            return self._tls_failed("tls-failed", tls.failure(error))
         self._collect_tls()
         if not complete:
             return self._need
@@ -426,14 +466,8 @@ class Session:
             plain = tls.read()
         except OSError as error:
             self._lost, self._tls = "reset", None
-            return self._throw(self._error("tls-failed", _tls_message(error)))
+            return self._throw(self._error("tls-failed", tls.failure(error)))
         self._collect_tls()
         if not plain:
             return self._need
         return self._plaintext_received(plain)
-
-
-def _tls_message(error: OSError) -> str:
-    """OpenSSL's reason in plain letters. (`ssl.SSLError` is an `OSError`.)"""
-    reason = getattr(error, "reason", None) or str(error)
-    return str(reason).replace("_", " ").lower()

@@ -4,54 +4,116 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import warnings
 from typing import NamedTuple
 
 from ehlo.net.certificates import CertificateFacts, inspect_certificates
+from ehlo.net.handshake import HandshakeReader
+from ehlo.net.settings import DEFAULT_TLS, TLS_VERSIONS, TLSSettings
 from ehlo.transcript.event import JsonValue
 
 _READ_SIZE = 65536
 
 
 class TLSFacts(NamedTuple):
-    """What a handshake brought. `certificate` is None when this side is the server."""
+    """What a handshake brought. `certificate` is None when this side is the server.
+
+    `group` is that of the key exchange, empty where it could not be seen. `unique` is the channel binding
+    tls-unique (RFC 5929 §3), which TLS 1.3 does not have.
+    """
 
     version: str
     cipher: str
     bits: int
     certificate: CertificateFacts | None
+    group: str = ""
+    unique: bytes = b""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The facts of a `tls` event (docs/transcript.md)."""
         out: dict[str, JsonValue] = {"version": self.version, "cipher": self.cipher, "bits": self.bits}
+        if self.group:
+            out["group"] = self.group
         if self.certificate is not None:
             out.update(self.certificate.to_json())
         return out
 
 
-def client_context() -> ssl.SSLContext:
+def client_context(settings: TLSSettings = DEFAULT_TLS) -> ssl.SSLContext:
     """The context of a client session. It verifies nothing by itself: the certificate is judged
-    after the handshake, so that an SMTP session can go on without (RFC 7435, RFC 3207 §4.1)."""
+    after the handshake, so that an SMTP session can go on without (RFC 7435, RFC 3207 §4.1).
+
+    Raises `TLSSettingsError` for settings that OpenSSL does not take.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if settings == DEFAULT_TLS:
+        return context
+    return _with_settings(context, settings)
+
+
+class TLSSettingsError(ValueError):
+    """Settings that cannot be used. The message is one sentence."""
+
+
+def _with_settings(context: ssl.SSLContext, settings: TLSSettings) -> ssl.SSLContext:
+    if settings.ciphers:
+        try:
+            context.set_ciphers(settings.ciphers)
+        except ssl.SSLError:
+            raise TLSSettingsError(f"OpenSSL knows no cipher in '{settings.ciphers}'.") from None
+    # Someone who asks for an old version wants to see it, not OpenSSL's opinion of it.
+    old = settings.maximum in TLS_VERSIONS[:2] or settings.minimum in TLS_VERSIONS[:2]
+    if old and not settings.ciphers:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if settings.minimum:
+            context.minimum_version = _VERSIONS[settings.minimum]
+        if settings.maximum:
+            if not settings.minimum:
+                context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = _VERSIONS[settings.maximum]
+    if settings.certificate:
+        name = settings.certificate
+        try:
+            # Without a password OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(name, settings.key or None, password="")
+        except ssl.SSLError as error:
+            reason = (error.reason or str(error)).replace("_", " ").lower()
+            raise TLSSettingsError(f"The client certificate '{name}' cannot be used: {reason}.") from None
+        except OSError as error:
+            raise TLSSettingsError(f"The client certificate '{name}' cannot be read: {error.strerror}.") from None
     return context
 
 
+_VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
 class TLSLayer:
-    """One end of a TLS connection over two memory buffers."""
+    """One end of a TLS connection over two memory buffers. `reader` watches a client's handshake."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing")
+    __slots__ = ("_incoming", "_object", "_outgoing", "reader")
 
-    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, sni: str = "") -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        server_side = not name
+        server_side = context.protocol is ssl.PROTOCOL_TLS_SERVER
+        self.reader = None if server_side else HandshakeReader()
         self._object = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=name or None
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=sni or None
         )
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the network."""
+        if self.reader is not None:
+            self.reader.feed(data)
         self._incoming.write(data)
 
     def feed_eof(self) -> None:
@@ -95,5 +157,29 @@ class TLSLayer:
     def facts(self, name: str, trust: ssl.SSLContext | None) -> TLSFacts:
         """What the handshake brought; `trust` judges the certificate of a server called `name`."""
         cipher = self._object.cipher() or ("", "", 0)
+        version = self._object.version() or ""
         certificate = inspect_certificates(self._object, name, trust) if trust is not None else None
-        return TLSFacts(self._object.version() or "", cipher[0], cipher[2], certificate)
+        group = self.reader.group if self.reader is not None else ""
+        self.reader = None
+        unique = b"" if version == "TLSv1.3" else self._object.get_channel_binding("tls-unique") or b""
+        return TLSFacts(version, cipher[0], cipher[2], certificate, group, unique)
+
+    def failure(self, error: OSError) -> str:
+        """In plain words why a handshake failed, as far as OpenSSL and the other side say it."""
+        return explain_failure(error, self.reader)
+
+
+def explain_failure(error: OSError, reader: HandshakeReader | None = None) -> str:
+    """OpenSSL's reason in plain words. (`ssl.SSLError` is an `OSError`.)"""
+    reason = str(getattr(error, "reason", None) or error)
+    plain = reason.replace("_", " ").lower()
+    version = reader.version if reader is not None else ""
+    if reader is not None and reader.alert:
+        return f"the other side gave up with the alert '{reader.alert}'"
+    if "_ALERT_" in reason:
+        return f"the other side gave up with the alert '{plain.partition(' alert ')[2]}'"
+    if reason == "WRONG_VERSION_NUMBER" and not version:
+        return "what came from the other side is not TLS (wrong version number)"
+    if reason in ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION") and version:
+        return f"the server chose {version}, which this side does not take (unsupported protocol)"
+    return plain

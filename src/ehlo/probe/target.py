@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
 from ehlo.transcript.event import JsonValue
 
-Scheme = Literal["smtp", "smtps"]
+Scheme = Literal["smtp", "smtps", "lmtp"]
+Transport = Literal["tcp", "unix", "pipe"]
 
-DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtps": 465}
+#: LMTP has no port of its own (RFC 2033 §5 only forbids 25); 24 is "any private mail system", which it is.
+DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtps": 465, "lmtp": 24}
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+)(?::(?P<port>[^:]*))?")
-_LATER = ("lmtp://", "unix:")
 
 
 class TargetError(ValueError):
@@ -23,8 +24,9 @@ class TargetError(ValueError):
 class Target(NamedTuple):
     """A server, or a domain whose mail exchangers are meant.
 
-    `host` is a name or an address without brackets, or the domain when `mx` is set; `recipient` the
-    address when that was the target; `given` what the user wrote.
+    `host` is a name or an address without brackets, or the domain when `mx` is set; the path of a socket
+    or the command when the `transport` is not TCP, and then there is no port. `recipient` is the address when
+    that was the target; `given` what the user wrote.
     """
 
     given: str
@@ -33,11 +35,17 @@ class Target(NamedTuple):
     scheme: Scheme = "smtp"
     mx: bool = False
     recipient: str = ""
+    transport: Transport = "tcp"
 
     @property
     def tls_on_connect(self) -> bool:
         """Whether TLS comes before the greeting (RFC 8314 §3)."""
         return self.scheme == "smtps"
+
+    @property
+    def lmtp(self) -> bool:
+        """Whether LMTP is spoken (RFC 2033)."""
+        return self.scheme == "lmtp"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The target as it stands in JSON documents."""
@@ -52,6 +60,8 @@ class Target(NamedTuple):
     def __str__(self) -> str:
         if self.mx:
             return f"mail exchangers of {self.host}"
+        if self.transport != "tcp":
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -60,15 +70,19 @@ def parse_target(text: str) -> Target:
     given = text.strip()
     if not given:
         raise TargetError("The target is empty: name a host, a host:port, or an address user@domain.")
-    if given.lower().startswith(_LATER):
-        raise TargetError(f"'{given}': ehlo speaks smtp:// and smtps:// so far, over TCP.")
+    kind, colon, rest = given.partition(":")
+    if colon and kind.lower() in ("unix", "pipe"):
+        return _local_target(given, kind.lower(), rest.strip())
     scheme: Scheme = "smtp"
     rest = given
     if "://" in given:
         name, _, rest = given.partition("://")
-        if name.lower() not in DEFAULT_PORTS:
-            raise TargetError(f"'{given}': ehlo knows the schemes smtp:// and smtps://, not {name}://.")
-        scheme = "smtps" if name.lower() == "smtps" else "smtp"
+        known = next((known for known in DEFAULT_PORTS if known == name.lower()), None)
+        if known is None:
+            raise TargetError(f"'{given}': ehlo knows the schemes smtp://, smtps:// and lmtp://, not {name}://.")
+        scheme = known
+        if scheme == "lmtp" and rest.startswith("/") and rest.strip("/"):
+            return Target(given, rest, 0, "lmtp", transport="unix")
         rest = rest.rstrip("/")
     if rest.lower().startswith("mx:"):
         return Target(given, _domain(given, rest[3:]), 25, mx=True)
@@ -87,6 +101,22 @@ def parse_target(text: str) -> Target:
     host = found["host"].strip("[]")
     port = _port(given, found["port"]) if found["port"] is not None else DEFAULT_PORTS[scheme]
     return Target(given, host, port, scheme)
+
+
+def _local_target(given: str, kind: str, rest: str) -> Target:
+    if kind == "unix":
+        if not rest.strip("/"):
+            raise TargetError(f"'{given}': behind unix: stands the path of a socket.")
+        return Target(given, rest, 0, transport="unix")
+    import shlex
+
+    try:
+        words = shlex.split(rest)
+    except ValueError:
+        raise TargetError(f"'{given}': the quotes of the command do not match.") from None
+    if not words:
+        raise TargetError(f"'{given}': behind pipe: stands the command to run.")
+    return Target(given, rest, 0, transport="pipe")
 
 
 def _port(given: str, text: str) -> int:

@@ -85,12 +85,13 @@ def _stages(steps: list[Exchange]) -> list[JsonValue]:
                     "outcome": step.outcome,
                     "seconds": round(step.seconds, 6),
                     "summary": step.summary,
+                    "details": list(step.details),
                     "deviations": list(step.notes),
                 }
             )
     seen = {step["stage"] for step in out if isinstance(step, dict)}
     out += [
-        {"stage": stage, "outcome": "skipped", "seconds": 0.0, "summary": "", "deviations": []}
+        {"stage": stage, "outcome": "skipped", "seconds": 0.0, "summary": "", "details": [], "deviations": []}
         for stage in STAGES
         if stage not in seen
     ]

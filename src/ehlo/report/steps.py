@@ -9,14 +9,14 @@ from ehlo.smtp.capabilities import Capabilities, parse_capabilities
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import CONTENT
+from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, Outcome
 
 
 class Step(NamedTuple):
     """One line of a report. `keep` is how many characters at the summary's start must not be cut;
-    `notes` are oddities of the server that were forgiven."""
+    `details` are further lines, `notes` oddities of the server that were forgiven."""
 
     stage: Stage
     outcome: Outcome
@@ -24,6 +24,7 @@ class Step(NamedTuple):
     summary: str
     keep: int = 0
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
 
 class StepReader:
@@ -45,7 +46,8 @@ class StepReader:
         if exchange.problem is not None:
             return Step(stage, "failed", seconds, _problem_summary(exchange, exchange.problem))
         if exchange.step is not None:
-            return Step(stage, exchange.outcome, seconds, _network_summary(exchange.step))
+            details = _tls_details(exchange.step) if exchange.step.kind == "tls" else ()
+            return Step(stage, exchange.outcome, seconds, _network_summary(exchange.step), details=details)
         reply = exchange.reply
         if reply is None:
             return Step(stage, "failed", seconds, "no answer")
@@ -57,7 +59,7 @@ class StepReader:
         if exchange.verb == "STARTTLS" and reply.category == 2:
             # The handshake that follows has the line.
             return None
-        if stage == "ehlo" and reply.category == 2:
+        if exchange.verb in ("EHLO", "HELO", "LHLO") and reply.category == 2:
             return self._ehlo_step(exchange, reply)
         before = _before_reply(exchange)
         text = before + str(reply)
@@ -91,15 +93,19 @@ def _before_reply(exchange: Exchange) -> str:
     command = exchange.command
     if command is None:
         return ""
+    if exchange.recipient:
+        return f"{exchange.recipient}: "
     if exchange.verb == CONTENT:
         return f"{size(len(command.data or b''))}: "
+    if exchange.verb in ("BDAT", LAST_CHUNK):
+        return f"{command.text}: "
     if exchange.verb == "RCPT":
         try:
             path = parse_command(command.data or b"").path
         except CommandError:
             return ""
         return f"{path.address}: " if path is not None else ""
-    return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "AUTH") else f"{exchange.verb}: "
+    return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH") else f"{exchange.verb}: "
 
 
 _PROBLEMS = {
@@ -112,6 +118,8 @@ _PROBLEMS = {
     "no-address": "no address of this kind",
     "dns-failed": "the DNS gave no answer",
     "no-mail": "null MX: takes no mail",
+    "no-such-socket": "no such socket",
+    "not-permitted": "not permitted",
 }
 
 
@@ -136,8 +144,23 @@ def _network_summary(step: Event) -> str:
     return _tls_summary(step)
 
 
+def _tls_details(step: Event) -> tuple[str, ...]:
+    """What else a handshake brought: how it is encrypted, whose certificate it is, who signed that."""
+    names = [str(name) for name in cast("list[object]", step.facts.get("names") or [])]
+    links = cast("list[dict[str, object]]", step.facts.get("chain") or [])
+    details = [", ".join(filter(None, (step.fact("cipher"), step.fact("group"))))]
+    if len(names) > 1 or (names and step.fact("detail")):
+        details.append("for " + ", ".join(names))
+    if links:
+        signers = [str(link.get("issuer") or "?") for link in links]
+        details.append(f"{links[0].get('subject') or '?'}, signed by " + ", signed by ".join(signers))
+    return tuple(filter(None, details))
+
+
 def _address(step: Event) -> str:
     host, port = step.fact("address"), step.fact("port")
+    if port == "0":
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -81,6 +81,18 @@ class SessionView:
             failure = number == 0 and verdict.outcome != "accepted"
             self._finding(finding, "failed" if failure else "note")
 
+    def heading(self, text: str) -> None:
+        """Begin a further section below the session."""
+        self._print("")
+        self._print(self._style.bold(text))
+
+    def trial(self, worked: bool, what: str, detail: str) -> None:
+        """One line of such a section."""
+        style = self._style
+        columns = style.width - 4 - _STAGE_COLUMNS - 1
+        detail = shorten(style.plain(safe(detail)), columns, ellipsis=style.ellipsis)
+        self._print(f"  {style.mark('ok' if worked else 'failed')} {what:<{_STAGE_COLUMNS}} {detail}")
+
     # The parts.
 
     def _step(self, step: Step) -> None:
@@ -96,6 +108,9 @@ class SessionView:
         if step.outcome != "ok":
             summary = style.bad(summary)
         self._print(f"  {style.mark(step.outcome)} {step.stage:<{_STAGE_COLUMNS}} {summary}{time}")
+        for detail in step.details:
+            text = shorten(style.plain(safe(detail)), style.width - 6 - _STAGE_COLUMNS, ellipsis=style.ellipsis)
+            self._print(f"    {'':<{_STAGE_COLUMNS}} {style.dim(text)}")
         for note in step.notes:
             text = shorten(style.plain(note), style.width - 6 - _STAGE_COLUMNS, ellipsis=style.ellipsis)
             self._print(f"  {style.mark('note')} {'':<{_STAGE_COLUMNS}} {style.warn(text)}")

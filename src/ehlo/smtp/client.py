@@ -46,7 +46,7 @@ class ClientConnection:
     `state` is what the replies so far confirm, `stage` where the session is now, `capabilities`
     what the last EHLO or HELO brought (None before it, after a TLS handshake and after XCLIENT).
     `recipients` counts those accepted in this transaction. With `lmtp` the server answers a message once
-    for each of them (RFC 2033 §4.2).
+    for each of them (RFC 2033 §4.2). Without `dot_stuffing` the message goes out unsafe, for testers.
     """
 
     __slots__ = (
@@ -57,17 +57,19 @@ class ClientConnection:
         "_replies",
         "_stuffer",
         "capabilities",
+        "dot_stuffing",
         "lmtp",
         "recipients",
         "stage",
         "state",
     )
 
-    def __init__(self, *, lmtp: bool = False) -> None:
+    def __init__(self, *, lmtp: bool = False, dot_stuffing: bool = True) -> None:
         self.state = State.CONNECTED
         self.stage: Stage = "banner"
         self.capabilities: Capabilities | None = None
         self.lmtp = lmtp
+        self.dot_stuffing = dot_stuffing
         self.recipients = 0
         self._ahead = State.CONNECTED
         self._buffer = ReceiveBuffer()
@@ -118,7 +120,7 @@ class ClientConnection:
         if self._stuffer is None:
             if self._pending:
                 raise LocalProtocolError("The message has ended; the reply to it is due (RFC 5321 §4.1.1.4).")
-            self._stuffer = DotStuffer()
+            self._stuffer = DotStuffer(stuffing=self.dot_stuffing)
             self.stage = "message"
         return self._stuffer.feed(chunk)
 
@@ -145,6 +147,14 @@ class ClientConnection:
             self._pending.append(("BDAT", "message"))
             self._ahead = after(self._ahead, "BDAT", 250)
         return b"BDAT %d%b\r\n%b" % (len(chunk), b" LAST" if last else b"", chunk)
+
+    def send_literal_content(self, data: bytes) -> bytes:
+        """Any octets at all in place of the message and its dot; the replies to a message are expected."""
+        if self.state is not State.CONTENT:
+            raise LocalProtocolError(why_not(self.state, "The message"))
+        self.stage = "message"
+        self._expect_verdicts(CONTENT)
+        return data
 
     def _expect_verdicts(self, verb: str) -> None:
         """The message has ended: one reply is due, or in LMTP one for each recipient."""

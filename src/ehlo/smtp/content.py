@@ -13,11 +13,13 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 
 
 class DotStuffer:
-    """Turns content into what goes over the wire after a 354 reply."""
+    """Turns content into what goes over the wire after a 354 reply. With `stuffing` off it finds the end
+    alone: for testers who want to see what a server makes of that."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_stuffing", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, *, stuffing: bool = True) -> None:
+        self._stuffing = stuffing
         self._tail = b"\r\n"
 
     def feed(self, chunk: bytes) -> bytes:
@@ -29,7 +31,8 @@ class DotStuffer:
         self._tail = joined[-2:]
         # RFC 5321 §4.5.2: a line that begins with a period gets another one. A line begins
         # after CRLF alone; a dot after a bare LF is left as it is.
-        return joined.replace(b"\r\n.", b"\r\n..")[2:] if b"\r\n." in joined else chunk
+        stuffed = self._stuffing and b"\r\n." in joined
+        return joined.replace(b"\r\n.", b"\r\n..")[2:] if stuffed else chunk
 
     def finish(self) -> bytes:
         """The end of the content, with the CRLF before it if the content lacks one."""

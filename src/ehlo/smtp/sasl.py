@@ -8,29 +8,52 @@ write the generator and enter it in `MECHANISMS`, strongest first.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import NamedTuple
-
-from ehlo.smtp.deviations import LocalProtocolError
+from typing import Literal, NamedTuple
 
 MechanismExchange = Generator[bytes | None, bytes, None]
+
+
+class MechanismError(Exception):
+    """An exchange that cannot go on. The message is one sentence."""
+
+
+class ChannelBinding(NamedTuple):
+    """What ties a login to its TLS connection."""
+
+    kind: str
+    data: bytes
 
 
 class Credentials(NamedTuple):
     """Who logs in, and the password. `repr` never shows the password."""
 
-    user: str
-    password: str
+    user: str = ""
+    password: str = ""
+    authzid: str = ""
+    realm: str = ""
+    host: str = ""
+    port: int = 0
+    binding: ChannelBinding | None = None
 
     def __repr__(self) -> str:
         return f"Credentials(user={self.user!r}, password=…)"
 
 
+class Mechanism(NamedTuple):
+    """A mechanism."""
+
+    name: str
+    keyword: str
+    start: Callable[[Credentials], MechanismExchange]
+    secret: Literal["password", "token", "none"] = "password"
+    in_clear: bool = True
+
+
 def plain(credentials: Credentials) -> MechanismExchange:
-    """PLAIN (RFC 4616): authorization identity (left empty), user and password in one response."""
+    """PLAIN (RFC 4616): authorization identity, user and password in one response."""
     if "\0" in credentials.user or "\0" in credentials.password:
-        raise LocalProtocolError("User and password may not contain NUL (RFC 4616 §2).")
-    response = f"\0{credentials.user}\0{credentials.password}".encode()
-    yield response
+        raise MechanismError("User and password may not contain NUL (RFC 4616 §2).")
+    yield f"{credentials.authzid}\0{credentials.user}\0{credentials.password}".encode()
 
 
 def login(credentials: Credentials) -> MechanismExchange:
@@ -40,9 +63,16 @@ def login(credentials: Credentials) -> MechanismExchange:
     yield credentials.password.encode()
 
 
-MECHANISMS: dict[str, Callable[[Credentials], MechanismExchange]] = {"PLAIN": plain, "LOGIN": login}
+MECHANISMS = {"PLAIN": Mechanism("PLAIN", "PLAIN", plain), "LOGIN": Mechanism("LOGIN", "LOGIN", login)}
 
 
-def choose_mechanism(offered: tuple[str, ...]) -> str | None:
+def choose_mechanism(offered: tuple[str, ...], credentials: Credentials) -> Mechanism | None:
     """The strongest mechanism that both sides know, or None."""
-    return next((name for name in MECHANISMS if name in offered), None)
+    return next((mechanism for name, mechanism in MECHANISMS.items() if name in offered), None)
+
+
+def mechanism_named(name: str) -> Mechanism:
+    """The mechanism of that name. Raises `MechanismError`."""
+    if name not in MECHANISMS:
+        raise MechanismError(f"ehlo knows no mechanism {name}.")
+    return MECHANISMS[name]

@@ -24,6 +24,7 @@ Outcome = Literal["ok", "refused", "failed", "skipped"]
 _NET_KINDS = frozenset({"dns", "connect", "tls"})
 #: What a message ends with; its reply judges the message.
 _MESSAGE_ENDS = frozenset({CONTENT, LAST_CHUNK})
+_AFTER_RECIPIENTS = _MESSAGE_ENDS | {"DATA", "BDAT"}
 
 
 class Exchange(NamedTuple):
@@ -34,7 +35,8 @@ class Exchange(NamedTuple):
     the numbers of its events in the transcript. `problem` is the event of kind `error` that ended
     it, or the step of the network that failed; `step` the network's event or the note of a skipped stage.
     `recipient` is whom the reply to a message is about, where each recipient gets one: in LMTP (RFC 2033
-    §4.2) and with PRDR.
+    §4.2) and with PRDR. `in_vain`: sent ahead (RFC 2920), it could not succeed once the command before it,
+    MAIL or all RCPT, was refused.
     """
 
     stage: Stage
@@ -47,10 +49,11 @@ class Exchange(NamedTuple):
     problem: Event | None = None
     step: Event | None = None
     recipient: str = ""
+    in_vain: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """How it ended. What was in vain counts as skipped: the refusal before it is the one to look at."""
         if self.problem is not None:
             return "failed"
         if self.step is not None:
@@ -60,7 +63,7 @@ class Exchange(NamedTuple):
         # RFC 5321 §4.3.2: 3yz is an answer to DATA and to AUTH; 353 announces the replies of PRDR.
         good = self.reply.category == 2 or (self.reply.category == 3 and self.verb in ("DATA", "AUTH"))
         good |= self.reply.code == 353 and self.verb in _MESSAGE_ENDS
-        return "ok" if good else "refused"
+        return "ok" if good else "skipped" if self.in_vain else "refused"
 
     @property
     def seconds(self) -> float:
@@ -96,6 +99,7 @@ class ExchangeReader:
         self._in_auth = False
         self._lmtp = False
         self._accepted: list[str] = []
+        self._refused = ""
 
     def feed(self, event: Event) -> Exchange | None:
         """Take the next event; the exchange that it completes, if it does."""
@@ -140,16 +144,24 @@ class ExchangeReader:
         else:
             self._waiting.append(command)
 
+    def _in_vain(self, verb: str) -> bool:
+        if verb == "RCPT":
+            return self._refused == "MAIL"
+        return verb in _AFTER_RECIPIENTS and bool(self._refused) and not self._accepted
+
     def _answered(self, command: _Waiting, reply: Reply) -> None:
         """Keep track of what decides how many replies a message gets."""
         verb, good = command.verb, reply.category == 2
         self._in_auth = verb == "AUTH" and reply.category == 3
-        if verb == "RCPT" and good:
-            self._accepted.append(_recipient(command.event))
-        elif verb in ("MAIL", "RSET") and good:
-            self._accepted = []
+        if verb == "RCPT":
+            if good:
+                self._accepted.append(_recipient(command.event))
+            else:
+                self._refused = self._refused or verb
+        elif verb in ("MAIL", "RSET"):
+            self._accepted, self._refused = [], "" if good else verb
         elif verb in ("EHLO", "HELO", "LHLO") and good:
-            self._accepted, self._lmtp = [], verb == "LHLO"
+            self._accepted, self._refused, self._lmtp = [], "", verb == "LHLO"
         elif verb in _MESSAGE_ENDS and reply.code == 353:
             each = [command._replace(recipient=recipient) for recipient in self._accepted]
             self._waiting.extendleft(reversed([*each, command]))
@@ -166,10 +178,13 @@ class ExchangeReader:
         numbers, self._lines = tuple(self._lines), []
         if self._waiting:
             waiting = self._waiting.popleft()
+            in_vain = self._in_vain(waiting.verb)
             self._answered(waiting, reply)
             stage, verb, number, command, recipient = waiting
             numbers = (number, *numbers)
-            return Exchange(stage, verb, numbers, command.began, event.t, command, reply, recipient=recipient)
+            return Exchange(
+                stage, verb, numbers, command.began, event.t, command, reply, recipient=recipient, in_vain=in_vain
+            )
         first = not self._banner and event.stage == "banner"
         self._banner = True
         verb = CONNECT if first else ""

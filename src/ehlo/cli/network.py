@@ -1,0 +1,138 @@
+"""Options for the network: how to get to the server, and as whom."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from ehlo.cli.commands import UsageError
+from ehlo.net.intents import Family
+from ehlo.net.names import Nameserver, is_address
+from ehlo.probe.plan import DEFAULT_CAP, Plan, Timeouts
+from ehlo.smtp.parameters import encode_xtext
+from ehlo.smtp.stages import STAGES, Stage
+
+#: XCLIENT_README of Postfix.
+_XCLIENT = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT", "REVERSE_NAME")
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """How the session gets to the server."""
+    group = parser.add_argument_group("network")
+    group.add_argument("-4", dest="family", action="store_const", const="ipv4", default="any", help="IPv4 alone")
+    group.add_argument("-6", dest="family", action="store_const", const="ipv6", help="IPv6 alone")
+    group.add_argument(
+        "--source", metavar="ADDRESS[:PORT]", default="", help="this machine's address to connect from, or :PORT"
+    )
+    group.add_argument("--dns-server", metavar="ADDRESS", help="ask this DNS server for mail exchangers")
+    group.add_argument("--lmtp", action="store_true", help="speak LMTP, also with a socket unix:… or a command pipe:…")
+    group.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        action="append",
+        default=[],
+        help=f"longest wait at each stage (default {DEFAULT_CAP:g}); STAGE=SECONDS for one stage; may be repeated",
+    )
+    group.add_argument(
+        "--proxy",
+        metavar="'VERSION SOURCE [DESTINATION]'",
+        help="begin with a PROXY header, e.g. 'v2 192.0.2.1:4711 198.51.100.5:25', 'v1 unknown', 'v2 local'",
+    )
+    group.add_argument(
+        "--xclient",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help=f"hand over an attribute by XCLIENT: {' '.join(_XCLIENT)}; may be repeated",
+    )
+    group.add_argument("--xclient-before-tls", action="store_true", help="do that before STARTTLS, not after it")
+
+
+def with_network(args: argparse.Namespace, plan: Plan) -> Plan:
+    """The plan with what these options say. Raises `UsageError`."""
+    source, port = _source(args.source, args.family)
+    if args.lmtp and plan.target.scheme != "lmtp":
+        if plan.target.mx or plan.target.tls_on_connect:
+            raise UsageError("--lmtp: LMTP is spoken with one server, without TLS on connect.")
+        # RFC 2033 §5: never on port 25; 24 is where lmtp:// would go.
+        named = plan.target.transport != "tcp" or plan.target.given.rstrip("/").endswith(f":{plan.target.port}")
+        plan = plan._replace(target=plan.target._replace(scheme="lmtp", port=plan.target.port if named else 24))
+    return plan._replace(
+        timeouts=timeouts_from(args.timeout),
+        family=args.family,
+        source=source,
+        source_port=port,
+        proxy=_proxy(args.proxy),
+        xclient=tuple(map(_attribute, args.xclient)),
+        xclient_before_tls=args.xclient_before_tls,
+    )
+
+
+def timeouts_from(words: list[str]) -> Timeouts:
+    """--timeout, in both of its forms. Raises `UsageError`."""
+    cap = DEFAULT_CAP
+    exceptions: dict[Stage, float] = {}
+    for word in words:
+        stage, equals, number = word.rpartition("=")
+        try:
+            seconds = float(number)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= 86400:
+            raise UsageError(f"--timeout {word}: a time is a number of seconds above 0, at most 86400.")
+        if not equals:
+            cap = seconds
+            continue
+        known = next((known for known in STAGES if known == stage), None)
+        if known is None:
+            raise UsageError(f"--timeout {word}: '{stage}' is not a stage; there are {' '.join(STAGES)}.")
+        exceptions[known] = seconds
+    return Timeouts(cap, exceptions)
+
+
+def nameserver_from(text: str | None) -> Nameserver | None:
+    """--dns-server, an address with or without a port. Raises `UsageError`."""
+    if text is None:
+        return None
+    host, colon, port = (text, "", "") if is_address(text) else text.rpartition(":")
+    host = host.strip("[]")
+    if not is_address(host) or (colon and not (port.isdecimal() and 1 <= int(port) <= 65535)):
+        raise UsageError(f"--dns-server {text}: this is not an IP address, with or without a port.")
+    return Nameserver(host, int(port) if colon else 53)
+
+
+def _source(text: str, family: Family) -> tuple[str, int]:
+    if not text:
+        return "", 0
+    host, colon, port = (text, "", "") if is_address(text) else text.rpartition(":")
+    address = host.strip("[]")
+    if (address and not is_address(address)) or not (address or colon):
+        raise UsageError(f"--source {text}: this is not an IP address.")
+    if colon and not (port.isdecimal() and 1 <= int(port) <= 65535):
+        raise UsageError(f"--source {text}: a port is a number from 1 to 65535.")
+    if address and (":" in address) != (family == "ipv6") and family != "any":
+        raise UsageError(f"--source {text} and -{family[-1]} contradict each other.")
+    return address, int(port) if colon else 0
+
+
+def _proxy(words: str | None) -> bytes:
+    if words is None:
+        return b""
+    from ehlo.net.proxy import ProxyError, proxy_header
+
+    try:
+        return proxy_header(words)
+    except ProxyError as error:
+        raise UsageError(f"--proxy '{words}': {error}.") from None
+
+
+def _attribute(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if not equals or name.upper() not in _XCLIENT:
+        raise UsageError(f"--xclient {word}: the form is NAME=VALUE; names are {' '.join(_XCLIENT)}.")
+    if re.search(r"[\r\n\0]", value):
+        raise UsageError(f"--xclient {name}: the value contains a line break.")
+    # XCLIENT_README: IPv6 addresses have a prefix, and values are xtext.
+    if name.upper().endswith("ADDR") and ":" in value and not value.upper().startswith("IPV6:"):
+        value = f"IPV6:{value}"
+    return f"{name.upper()}={encode_xtext(value)}"

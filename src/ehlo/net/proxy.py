@@ -1,0 +1,62 @@
+"""The header of the PROXY protocol, versions 1 and 2, with which a load balancer tells a server who the
+client is (haproxy's proxy-protocol.txt)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_VERSION_2, _LOCAL, _PROXY = 0x20, 0x00, 0x01
+_TCP = {4: 0x11, 6: 0x21}
+
+
+class ProxyError(ValueError):
+    """Words that make no header. The message is one sentence."""
+
+
+def proxy_header(words: str) -> bytes:
+    """The header for "v1 SOURCE [DESTINATION]" or "v2 …", each an address with or without ":port"; for a
+    connection of the proxy's own, "v1 unknown" or "v2 local". Raises `ProxyError`."""
+    version, *rest = words.lower().split() or [""]
+    if version not in ("v1", "v2") or not 1 <= len(rest) <= 2:
+        raise ProxyError("the form is 'v1 SOURCE DESTINATION' or 'v2 SOURCE DESTINATION', each ADDRESS:PORT")
+    if rest == ["unknown"] and version == "v1":
+        return b"PROXY UNKNOWN\r\n"
+    if rest == ["local"] and version == "v2":
+        return _SIGNATURE + bytes((_VERSION_2 | _LOCAL, 0, 0, 0))
+    source, source_port = _address(rest[0], 0)
+    default = "127.0.0.1:25" if source.version == 4 else "[::1]:25"
+    destination, port = _address(rest[1] if len(rest) > 1 else default, 25)
+    if source.version != destination.version:
+        raise ProxyError("both addresses must be of one family, IPv4 or IPv6")
+    if version == "v1":
+        return f"PROXY TCP{source.version} {source} {destination} {source_port} {port}\r\n".encode("ascii")
+    body = source.packed + destination.packed + source_port.to_bytes(2, "big") + port.to_bytes(2, "big")
+    family = bytes((_VERSION_2 | _PROXY, _TCP[source.version]))
+    return _SIGNATURE + family + len(body).to_bytes(2, "big") + body
+
+
+def _address(word: str, port: int) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
+    host, colon, number = word.rpartition(":") if word.count(":") == 1 or "]:" in word else (word, "", "")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise ProxyError(f"'{word}' is no IP address") from None
+    if colon:
+        if not number.isdecimal() or int(number) > 65535:
+            raise ProxyError(f"'{number}' is no port")
+        port = int(number)
+    return address, port
+
+
+def describe_header(header: bytes) -> str:
+    """A header in the words of version 1."""
+    if not header.startswith(_SIGNATURE):
+        return header.decode("ascii", "replace").strip()
+    if header[13] == 0:
+        return "PROXY LOCAL"
+    family, size, name = (socket.AF_INET, 4, "TCP4") if header[13] == _TCP[4] else (socket.AF_INET6, 16, "TCP6")
+    addresses = [socket.inet_ntop(family, header[start : start + size]) for start in (16, 16 + size)]
+    ports = [int.from_bytes(header[start : start + 2], "big") for start in (16 + 2 * size, 18 + 2 * size)]
+    return f"PROXY {name} {addresses[0]} {addresses[1]} {ports[0]} {ports[1]}"
