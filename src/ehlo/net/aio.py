@@ -43,6 +43,7 @@ async def run(session: Session, shared: Loop, nameserver: Nameserver | None = No
         while type(need) is not Done:
             if isinstance(need, Connect):
                 bridge = _Bridge(shared, session)
+                session.wake = bridge.go_on
                 need = await _connect(session, bridge, need)
             elif isinstance(need, FindMailHosts | Resolve):
                 need = await _look_up(session, need, shared.loop, nameserver)
@@ -50,7 +51,6 @@ async def run(session: Session, shared: Loop, nameserver: Nameserver | None = No
                 await asyncio.sleep(need.seconds if isinstance(need, Pause) else 0)
                 need = session.resume()
             else:
-                session.wake = bridge.go_on
                 need = await bridge.drive(need)
     except asyncio.CancelledError:
         session.abandon("cancelled")

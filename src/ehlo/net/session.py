@@ -194,6 +194,11 @@ class Session:
         return data
 
     @property
+    def need(self) -> Need:
+        """What the session needs now."""
+        return self._need
+
+    @property
     def listening(self) -> bool:
         """Whether the flow waits for an instruction."""
         return type(self._asked) is Listen
@@ -210,6 +215,11 @@ class Session:
         if self.wake is not None:
             self.wake(need)
         return need
+
+    def take_instructions(self) -> list[object]:
+        """The instructions that wait, for a flow that will not carry them out."""
+        waiting, self._instructions = list(self._instructions or ()), None
+        return waiting
 
     def abandon(self, note: str) -> None:
         """The driver was told to stop at once: record why, and close."""

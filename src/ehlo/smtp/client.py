@@ -101,6 +101,8 @@ class ClientConnection:
         """Any line at all, for a debugger that wants to do wrong; a reply to it is expected."""
         words = line.upper().split()
         verb = words[0][:10].decode("ascii", "replace") if words else ""
+        if self.state is State.AUTH:
+            verb = "AUTH"
         self._expect(LAST_CHUNK if verb == "BDAT" and words[-1] == b"LAST" else verb)
         return line
 

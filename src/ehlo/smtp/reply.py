@@ -68,6 +68,11 @@ class Reply(NamedTuple):
         return self.code // 100
 
     @property
+    def ok(self) -> bool:
+        """Whether the server agrees: 2yz, or 3yz for "go on"."""
+        return self.code // 100 in (2, 3)
+
+    @property
     def enhanced(self) -> EnhancedStatus | None:
         """The enhanced status code of the first line that has one."""
         for line in self.lines:
