@@ -39,6 +39,7 @@ COMMANDS = (
     Command("demo", "see a whole session explained, against a server of ehlo's own", "ehlo.cli.demo"),
     Command("check", "walk through a session step by step and explain it; nothing is delivered", "ehlo.cli.check"),
     Command("send", "the same, and deliver a message", "ehlo.cli.send"),
+    Command("shell", "talk to a server yourself, with completion, explanations and helpers", "ehlo.cli.shell"),
     Command("show", "look at a recorded session", "ehlo.cli.show"),
     Command("lab", "a mail server to practise and to test against", "ehlo.cli.lab"),
     Command("completion", "print a completion script for a shell", "ehlo.cli.completion"),

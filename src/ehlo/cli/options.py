@@ -39,18 +39,7 @@ def add_colour_option(parser: argparse._ActionsContainer) -> None:
 def add_session_options(parser: argparse.ArgumentParser, *, last: Stage) -> None:
     """What the session does. `last` is the stage to which the command goes by itself."""
     add_target(parser)
-    envelope = parser.add_argument_group("envelope")
-    envelope.add_argument("-f", "--from", dest="sender", metavar="ADDRESS", help="the sender; '<>' for none")
-    envelope.add_argument(
-        "-t",
-        "--to",
-        dest="recipients",
-        metavar="ADDRESS",
-        action="append",
-        default=[],
-        help="a recipient; may be repeated",
-    )
-    envelope.add_argument("--helo", metavar="NAME", default="", help="the name to greet with (default: this host's)")
+    envelope = add_envelope_options(parser)
     envelope.add_argument(
         "--stop-after",
         metavar="STAGE",
@@ -66,6 +55,23 @@ def add_session_options(parser: argparse.ArgumentParser, *, last: Stage) -> None
     record.add_argument("--record", metavar="FILE", help="write the transcript to a file, for ehlo show")
 
 
+def add_envelope_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Who writes to whom."""
+    envelope = parser.add_argument_group("envelope")
+    envelope.add_argument("-f", "--from", dest="sender", metavar="ADDRESS", help="the sender; '<>' for none")
+    envelope.add_argument(
+        "-t",
+        "--to",
+        dest="recipients",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="a recipient; may be repeated",
+    )
+    envelope.add_argument("--helo", metavar="NAME", default="", help="the name to greet with (default: this host's)")
+    return envelope
+
+
 def add_target(parser: argparse.ArgumentParser) -> None:
     """What to talk to."""
     parser.add_argument(
@@ -76,22 +82,24 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan_from(args: argparse.Namespace, *, last: Stage, message: bytes = b"") -> Plan:
-    """The plan that the options describe. Raises `UsageError`."""
+def base_plan(args: argparse.Namespace) -> Plan:
+    """Where to, and who writes to whom. Raises `UsageError`."""
     target = target_from(args.target)
-    recipients = recipients_from(args, target)
-    stop_after: Stage = args.stop_after or last
-    if not recipients and STAGES.index(stop_after) > STAGES.index("mail"):
-        stop_after = "mail" if args.sender is not None else "auth"
-    plan = Plan(
+    return Plan(
         target=target,
         helo=_helo(args.helo),
         sender=NULL_PATH if args.sender is None else path_from(args.sender, "sender"),
-        recipients=recipients,
-        message=message,
-        stop_after=stop_after,
-        tampering=tampering_from(args),
+        recipients=recipients_from(args, target),
     )
+
+
+def plan_from(args: argparse.Namespace, *, last: Stage, message: bytes = b"") -> Plan:
+    """The plan that the options describe. Raises `UsageError`."""
+    plan = base_plan(args)
+    stop_after: Stage = args.stop_after or last
+    if not plan.recipients and STAGES.index(stop_after) > STAGES.index("mail"):
+        stop_after = "mail" if args.sender is not None else "auth"
+    plan = plan._replace(message=message, stop_after=stop_after, tampering=tampering_from(args))
     plan = with_extensions(args, with_network(args, plan), pipeline=last == "message")
     return with_security(args, plan)
 

@@ -12,8 +12,9 @@ from ehlo.smtp.address import AddressError, parse_domain
 from ehlo.smtp.sasl import Credentials
 
 
-def add_tls_options(parser: argparse.ArgumentParser) -> None:
-    """How the connection is encrypted, and what of the certificate must be good."""
+def add_tls_options(parser: argparse.ArgumentParser, *, trials: bool = True) -> None:
+    """How the connection is encrypted, and what of the certificate must be good. With `trials`, also what to
+    do with the result."""
     group = parser.add_argument_group("TLS")
     group.add_argument(
         "--starttls", choices=("auto", "require", "never"), default="auto", help="auto: when it is offered (default)"
@@ -37,6 +38,8 @@ def add_tls_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ciphers", metavar="LIST", default="", help="ciphers up to TLS 1.2, as OpenSSL writes them")
     group.add_argument("--cert", metavar="FILE", default="", help="the client's own certificate, in PEM form")
     group.add_argument("--key", metavar="FILE", default="", help="its key, if that is in a file of its own")
+    if not trials:
+        return
     group.add_argument("--save-cert", metavar="FILE", help="write the server's certificate to a PEM file")
     group.add_argument("--save-chain", metavar="FILE", help="write all certificates that the server sent")
     group.add_argument("--explain-tls", action="store_true", help="try which versions of TLS the server takes")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from ehlo.cli.commands import UsageError
 from ehlo.cli.files import write_file
 from ehlo.cli.network import nameserver_from
+from ehlo.cli.recording import RecordWriter, open_record
 from ehlo.diagnosis.judge import judge
 from ehlo.net.blocking import run
 from ehlo.probe.plan import Plan
@@ -17,8 +17,7 @@ from ehlo.probe.walk import client_session
 from ehlo.report.style import style_of
 from ehlo.report.terminal import SessionView
 from ehlo.transcript.event import Event
-from ehlo.transcript.redaction import Redactor, redact
-from ehlo.transcript.transcript import Transcript
+from ehlo.transcript.redaction import redact
 
 if TYPE_CHECKING:
     from ehlo.net.names import Nameserver
@@ -46,7 +45,7 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
             live=sys.stdout.isatty(),
         )
         listeners.append(view.event)
-    record = _open_record(args.record) if args.record else None
+    record = open_record(args.record) if args.record else None
 
     def listen(event: Event) -> None:
         for listener in listeners:
@@ -56,7 +55,7 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     session = client_session(plan, listen, None if quiet else _progress_bar(), seen.append)
     writer = None
     if record is not None:
-        writer = _RecordWriter(record, session.recorder.transcript, show_secrets=args.show_secrets)
+        writer = RecordWriter(record, session.recorder.transcript, show_secrets=args.show_secrets)
         listeners.insert(0, writer.catch_up)
     if view is not None:
         view.begin(session.recorder.header)
@@ -110,35 +109,6 @@ def _save_certificates(args: argparse.Namespace, tls: TLSFacts) -> None:
 
             text = "".join(map(ssl.DER_cert_to_PEM_cert, certificates))
             write_file(name, "certificate", text.encode("ascii"))
-
-
-def _open_record(name: str) -> TextIO:
-    try:
-        return open(name, "w", encoding="ascii")
-    except OSError as error:
-        raise UsageError(f"The record '{name}' cannot be written: {error.strerror}.") from None
-
-
-class _RecordWriter:
-    """Writes what has been recorded to a file.
-
-    It counts by itself what is written: Ctrl-C may strike between the recording of an event and its listener.
-    """
-
-    def __init__(self, stream: TextIO, transcript: Transcript, *, show_secrets: bool) -> None:
-        from ehlo.transcript.jsonl import Writer
-
-        self._writer = Writer(stream, transcript.header._replace(redacted=not show_secrets))
-        self._events = transcript.events
-        self._redactor = None if show_secrets else Redactor()
-        self._written = 0
-
-    def catch_up(self, _: Event | None = None) -> None:
-        """Write the events that are not in the file yet."""
-        while self._written < len(self._events):
-            event = self._events[self._written]
-            self._written += 1
-            self._writer.add(event if self._redactor is None else self._redactor.redact(event))
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, session_subject
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
 from ehlo.knowledge.rules import Rule, When
+from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGES, Stage
 from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.transcript import Transcript
@@ -97,6 +98,18 @@ def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
         reply=evidence.reply,
         seen=evidence.seen,
     )
+
+
+def explain_answer(reply: Reply, stage: Stage) -> list[str]:
+    """What a reply means by itself, in sentences: what its codes say, and for a refusal what rules know."""
+    from ehlo.knowledge.codes import explain_reply
+
+    meaning = explain_reply(reply) or f"No table knows the code {reply.code}."
+    if reply.ok:
+        return [meaning]
+    evidence = Evidence(stage, (), reply, seen=str(reply))
+    finding = _findings([evidence])[0]
+    return [meaning, f"{finding.layer} · {finding.title}", finding.why, *(f"try: {fix}" for fix in finding.fix)]
 
 
 def rules_that_hold(evidence: Evidence, rules: tuple[Rule, ...]) -> list[tuple[Rule, int]]:

@@ -399,6 +399,15 @@ class Talk:
                     break
         return replies
 
+    def chunk(self, octets: bytes, *, last: bool) -> Asking[list[Reply]]:
+        """One BDAT chunk; gives the replies to it."""
+        began = self._recorder.now()
+        data = self.conn.send_chunk(octets, last=last)
+        self._recorder.add("client", "line", "message", data[: len(data) - len(octets)])
+        yield from self._write(data)
+        self._recorder.add("client", "data", "message", octets, first=began, facts={"chunk": True})
+        return (yield from self.verdicts())
+
     def verdicts(self) -> Asking[list[Reply]]:
         """All replies that are due; those to the message among them are given."""
         replies = [(yield from self.reply("message"))]

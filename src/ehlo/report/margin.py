@@ -2,14 +2,67 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 from ehlo.knowledge.codes import meaning_of_code, meaning_of_enhanced
 from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
+from ehlo.smtp.command import decode_base64
 from ehlo.smtp.reply import EnhancedStatus, parse_reply_line, without_enhanced
 from ehlo.transcript.event import Event
+from ehlo.transcript.redaction import REDACTED
+
+if TYPE_CHECKING:
+    from ehlo.smtp.sasl import Mechanism
+
+
+class LineExplainer:
+    """Explains the lines of a session in order: within an AUTH exchange a line is a challenge or a response,
+    which only its mechanism can read."""
+
+    def __init__(self, *, show_secrets: bool = False) -> None:
+        self._show_secrets = show_secrets
+        self._mechanism: Mechanism | None = None
+        self._in_auth = False
+
+    def explain(self, event: Event) -> str:
+        """The explanation of a line, in a few words; empty when there is nothing to say."""
+        if event.kind != "line" or event.stage != "auth":
+            return explain_line(event)
+        if event.who == "server":
+            self._in_auth = event.text.startswith("334")
+            return self._exchange("server", event.text[4:]) if self._in_auth else explain_line(event)
+        words = event.text.split(None, 2)
+        if not self._in_auth and words and words[0].upper() == "AUTH":
+            self._mechanism = _mechanism(words[1]) if len(words) > 1 else None
+            response = self._exchange("client", words[2]) if len(words) > 2 else ""
+            return response or explain_line(event)
+        return self._exchange("client", event.text) if self._in_auth else explain_line(event)
+
+    def _exchange(self, who: Literal["client", "server"], text: str) -> str:
+        if REDACTED in text or self._mechanism is None:
+            return ""
+        if text.strip() == "*" and who == "client":
+            return "gives up"
+        data = decode_base64(text.strip()) if text.strip() else b""
+        if data is None:
+            return "this is not base64"
+        from ehlo.smtp.sasl import explain_step
+
+        explained = explain_step(self._mechanism, who, data)
+        if self._show_secrets and data:
+            decoded = data.decode("utf-8", "backslashreplace")
+            explained = f"{explained}: {decoded}" if explained else decoded
+        return explained
+
+
+def _mechanism(keyword: str) -> Mechanism | None:
+    from ehlo.smtp.sasl import MECHANISMS
+
+    return next((known for known in MECHANISMS.values() if known.keyword == keyword.upper()), None)
 
 
 def explain_line(event: Event) -> str:
-    """The explanation of a line, in a few words; empty when there is nothing to say."""
+    """The explanation of a line by itself, in a few words; empty when there is nothing to say."""
     if event.kind == "data":
         return "the message, up to the dot that ends it"
     words = event.text.split(None, 1)

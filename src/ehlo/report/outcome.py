@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ehlo.knowledge.products import Product, identify
 from ehlo.smtp.command import CommandError, parse_command
-from ehlo.smtp.states import CONTENT
+from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.transcript import Transcript
 
@@ -16,7 +16,7 @@ def outcome_sentence(transcript: Transcript) -> str:
     server = f"The server ({product.name})" if product is not None else "The server"
     accepted = [address for step in steps if step.verb == "RCPT" and (address := _address(step))]
     recipients = accepted[0] if len(accepted) == 1 else f"{len(accepted)} recipients"
-    if any(step.verb == CONTENT and step.outcome == "ok" for step in steps):
+    if any(step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok" for step in steps):
         return f"{server} took the message for {recipients}."
     if accepted:
         return f"{server} would take mail for {recipients}."

@@ -144,6 +144,16 @@ def _network_summary(step: Event) -> str:
     return _tls_summary(step)
 
 
+def network_step(event: Event) -> Step:
+    """The line for a step of the network by itself."""
+    seconds = max(0.0, event.t - event.began)
+    if "error" in event.facts:
+        exchange = Exchange(event.stage, "", (), event.began, event.t, problem=event)
+        return Step(event.stage, "failed", seconds, _problem_summary(exchange, event))
+    details = _tls_details(event) if event.kind == "tls" else ()
+    return Step(event.stage, "ok", seconds, _network_summary(event), details=details)
+
+
 def _tls_details(step: Event) -> tuple[str, ...]:
     """What else a handshake brought: how it is encrypted, whose certificate it is, who signed that."""
     names = [str(name) for name in cast("list[object]", step.facts.get("names") or [])]

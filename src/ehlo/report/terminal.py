@@ -5,7 +5,7 @@ A running session and a saved one are shown by the same code: events go in one b
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.outcome import outcome_sentence
@@ -16,6 +16,9 @@ from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import ExchangeReader
 from ehlo.transcript.redaction import Redactor
 from ehlo.transcript.transcript import Header, Transcript
+
+if TYPE_CHECKING:
+    from ehlo.report.margin import LineExplainer
 
 _STAGE_COLUMNS = 9
 _TIME_COLUMNS = 9
@@ -42,6 +45,7 @@ class SessionView:
         self._redactor = None if show_secrets else Redactor()
         self._exchanges = ExchangeReader()
         self._steps = StepReader()
+        self._explainer: LineExplainer | None = None
         self._pending = ""
 
     def begin(self, header: Header, about: str = "") -> None:
@@ -117,14 +121,11 @@ class SessionView:
 
     def _line(self, event: Event) -> None:
         """One line both ways, with its time, explained in the margin where there is room."""
-        # The tables of explanations are loaded for those who want to read them.
-        from ehlo.report.margin import explain_line
-
         style = self._style
         who = "C" if event.who == "client" else "S"
         text = safe(event.text) if event.kind == "line" else f"({len(event.data or b'')} octets of message)"
         shown = f"{event.t:9.3f}  {who}: {style.plain(text)}"
-        explained = style.plain(explain_line(event))
+        explained = style.plain(safe(self._explain(event)))
         if not explained:
             self._print(style.paint(shown, "36") if who == "C" else shown)
             return
@@ -135,6 +136,14 @@ class SessionView:
         self._print(shown)
         for line in wrap(explained, style.width - 16):
             self._print(style.dim(" " * 14 + line))
+
+    def _explain(self, event: Event) -> str:
+        if self._explainer is None:
+            # The tables of explanations are loaded for those who want to read them.
+            from ehlo.report.margin import LineExplainer
+
+            self._explainer = LineExplainer(show_secrets=self._redactor is None)
+        return self._explainer.explain(event)
 
     def _finding(self, finding: Finding, outcome: str) -> None:
         style = self._style

@@ -94,6 +94,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 59.95 else f"{seconds / 60:.1f} min"
 
 
+def utc_date(seconds: float) -> str:
+    """A day, from seconds since 1970."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
 def size(octets: int) -> str:
     """A number of octets as a person says it."""
     if octets < 1000:

@@ -76,3 +76,10 @@ def mechanism_named(name: str) -> Mechanism:
     if name not in MECHANISMS:
         raise MechanismError(f"ehlo knows no mechanism {name}.")
     return MECHANISMS[name]
+
+
+def explain_step(mechanism: Mechanism, who: Literal["client", "server"], data: bytes) -> str:
+    """One line about a decoded challenge or response."""
+    if mechanism.keyword == "LOGIN" and who == "server":
+        return "asks for the user name" if b"ser" in data else "asks for the password"
+    return ""
