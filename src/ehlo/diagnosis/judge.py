@@ -100,15 +100,25 @@ def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
     )
 
 
-def explain_answer(reply: Reply, stage: Stage) -> list[str]:
-    """What a reply means by itself, in sentences: what its codes say, and for a refusal what rules know."""
+def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
+    """What a reply means by itself, in sentences: what its codes say, and for a refusal what rules know.
+
+    Without a stage, the one at which a rule knows most is taken for it.
+    """
     from ehlo.knowledge.codes import explain_reply
+    from ehlo.knowledge.rules import load_rules
 
     meaning = explain_reply(reply) or f"No table knows the code {reply.code}."
     if reply.ok:
         return [meaning]
-    evidence = Evidence(stage, (), reply, seen=str(reply))
-    finding = _findings([evidence])[0]
+    candidates = [Evidence(at, (), reply, seen=str(reply)) for at in (STAGES if stage is None else (stage,))]
+    rules = load_rules()
+
+    def knowledge(evidence: Evidence) -> int:
+        holding = rules_that_hold(evidence, rules)
+        return holding[0][1] if holding else -1
+
+    finding = _finding(max(candidates, key=knowledge), rules)
     return [meaning, f"{finding.layer} · {finding.title}", finding.why, *(f"try: {fix}" for fix in finding.fix)]
 
 

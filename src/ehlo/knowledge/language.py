@@ -19,6 +19,11 @@ def meaning_of_command(verb: str) -> str:
     return _tables()["commands"].get(verb.upper(), "")
 
 
+def meaning_of_parameter(keyword: str) -> str:
+    """What a parameter of MAIL or RCPT says; empty when it is not known."""
+    return _tables()["parameters"].get(keyword.upper(), "")
+
+
 def meaning_of_keyword(keyword: str) -> str:
     """What an EHLO keyword says; empty when it is not known."""
     return _tables()["keywords"].get(keyword.upper(), "")

@@ -175,7 +175,7 @@ async def explain(shell: Shell, text: str) -> None:
     from ehlo.smtp.deviations import RemoteProtocolError
     from ehlo.smtp.reply import ReplyReader
 
-    reply, stage = shell.last_reply, shell.last_stage
+    reply, stage = shell.last_reply, shell.last_stage if not text else None
     if text:
         try:
             reply = ReplyReader().feed(text.encode("utf-8", "surrogateescape") + b"\r\n")

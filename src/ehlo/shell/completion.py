@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
+from ehlo.knowledge.language import meaning_of_command, meaning_of_parameter
 from ehlo.shell.hints import EXTENSION_OF_VERB
 from ehlo.smtp.capabilities import Capabilities
 from ehlo.smtp.parameters import PARAMETERS
@@ -14,8 +14,14 @@ from ehlo.smtp.states import ALLOWED, State
 #: How these commands begin; the others are their verb alone.
 _BEGINNINGS = {"MAIL": "MAIL FROM:<", "RCPT": "RCPT TO:<", "EHLO": "EHLO ", "HELO": "HELO ", "LHLO": "LHLO "}
 _WITH_ARGUMENT = frozenset({"VRFY", "EXPN", "ETRN", "AUTH", "BDAT", "XCLIENT"})
-#: In the order of a session, as far as there is one.
-_ORDER = ("EHLO", "LHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT")
+#: What most likely comes next; the others follow by the alphabet.
+_ORDER = {
+    State.GREETED: ("EHLO", "LHLO", "HELO"),
+    State.READY: ("MAIL", "STARTTLS", "AUTH"),
+    State.MAIL: ("RCPT", "RSET"),
+    State.RCPT: ("DATA", "RCPT", "BDAT", "RSET"),
+    State.CHUNKING: ("BDAT", "RSET"),
+}
 _VALUES = {
     "BODY": ("8BITMIME", "7BIT", "BINARYMIME"),
     "RET": ("FULL", "HDRS"),
@@ -37,10 +43,12 @@ def complete(
     capabilities: Capabilities | None,
     *,
     helo: str = "",
+    lmtp: bool = False,
     addresses: Iterable[str] = (),
     helpers: Iterable[tuple[str, str]] = (),
 ) -> Iterator[Completion]:
-    """All ways to go on behind `text`. `helpers` are the names of colon commands with what they do."""
+    """All ways to go on behind `text`. `helpers` are the names of colon commands with what they do.
+    `lmtp`: LHLO takes the place of EHLO."""
     if state in (State.CONTENT, State.AUTH) and not text.startswith(":"):
         return
     if text.startswith(":"):
@@ -55,7 +63,10 @@ def complete(
     verb, space, rest = text.partition(" ")
     verb = verb.upper()
     if not space:
-        yield from _commands(verb, len(text), state, capabilities)
+        other = ("EHLO", "HELO") if lmtp else ("LHLO",)
+        for completion in _commands(verb, len(text), state, capabilities):
+            if not completion.text.startswith(other):
+                yield completion
     elif verb in ("EHLO", "HELO", "LHLO"):
         if helo.startswith(rest):
             yield Completion(helo, len(rest), "this host")
@@ -67,8 +78,8 @@ def complete(
 
 def _commands(start: str, typed: int, state: State, capabilities: Capabilities | None) -> Iterator[Completion]:
     allowed = ALLOWED[state]
-    known = [verb for verb in _ORDER if verb in allowed]
-    for verb in known + sorted(allowed.difference(known)):
+    first = _ORDER.get(state, ())
+    for verb in (*first, *sorted(allowed.difference(first))):
         extension = EXTENSION_OF_VERB.get(verb)
         offered = extension is None or (capabilities is not None and extension in capabilities)
         if offered and verb.startswith(start):
@@ -102,4 +113,4 @@ def _path(verb: str, rest: str, capabilities: Capabilities | None, addresses: It
         for name, parameter in PARAMETERS.items():
             if verb in parameter.verbs and parameter.extension in capabilities and name.startswith(word.upper()):
                 whole = name if parameter.value is None else f"{name}="
-                yield Completion(whole, len(word), meaning_of_keyword(parameter.extension))
+                yield Completion(whole, len(word), meaning_of_parameter(name))

@@ -211,6 +211,7 @@ class Shell:
             self.state,
             talk.conn.capabilities,
             helo=talk.name,
+            lmtp=talk.conn.lmtp,
             addresses=tuple(self.addresses),
             helpers=helpers,
         )

@@ -1,0 +1,223 @@
+"""`ehlo shell < script`: whole processes, exact output, expectations."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ehlo.lab import Lab, Policy, RunningLab
+from ehlo.shell.script import unmet
+from ehlo.smtp.reply import Reply
+from ehlo.transcript.jsonl import read
+
+EHLO = [sys.executable, "-m", "ehlo", "shell"]
+PASSWORD = "wonder+land"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RunningLab]:
+    policy = Policy(
+        mailboxes=frozenset({"recipient@example.com"}), users={"alice": PASSWORD}, refused_senders=frozenset({"x@y.z"})
+    )
+    with Lab(policy=policy).running() as lab:
+        yield lab
+
+
+def shell(lab: RunningLab, script: str, *words: str, **environment: str) -> tuple[int, str, str]:
+    """Run a script: exit status, output, errors."""
+    done = subprocess.run(
+        [*EHLO, f"127.0.0.1:{lab.port}", "--helo", "here.org", "--timeout", "30", *words],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )
+    return done.returncode, re.sub(r"queued as [0-9A-F]+", "queued as ID", done.stdout), done.stderr
+
+
+def test_a_session_to_the_end(lab: RunningLab) -> None:
+    script = """\
+# a message by hand
+HELO here.org
+< 250
+MAIL FROM:<me@here.org>
+RCPT TO:<recipient@example.com>
+< 250 2.1.5
+DATA
+< 354
+Subject: by hand
+
+.hidden
+# not a comment here
+< nor an expectation
+.
+< 250 2.0.0 Ok: queued
+"""
+    before = len(lab.lab.messages)
+    status, out, err = shell(lab, script)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"127.0.0.1:{lab.port}",
+        "S: 220 mail.example.com ESMTP Postfix",
+        "   Service ready",
+        "C: HELO here.org",
+        "S: 250 mail.example.com",
+        "C: MAIL FROM:<me@here.org>",
+        "S: 250 2.1.0 Ok",
+        "   The address was accepted",
+        "C: RCPT TO:<recipient@example.com>",
+        "S: 250 2.1.5 Ok",
+        "   The recipient's address was accepted",
+        "C: DATA",
+        "S: 354 Start mail input; end with <CRLF>.<CRLF>",
+        "   Start mail input",
+        "type the message; a dot on a line of its own ends it",
+        "sent as ..hidden, for a line that begins with a dot (RFC 5321 §4.5.2)",
+        "(80 octets of message)",
+        "S: 250 2.0.0 Ok: queued as ID",
+        "   Requested action completed",
+        "C: QUIT",
+        "S: 221 2.0.0 Bye",
+        "   Service closing transmission channel",
+        "connection closed",
+    ]
+    assert len(lab.lab.messages) == before + 1
+    assert lab.lab.messages[-1].content.endswith(b"\r\n.hidden\r\n# not a comment here\r\n< nor an expectation\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("< 554", 13, "line 1: expected 554, got 220 mail.example.com ESMTP Postfix"),
+        ("EHLO here.org\n< 5yz", 14, "line 2: expected 5yz, got 250"),
+        ("HELO here.org\nMAIL FROM:<x@y.z>\n< 250", 17, "line 3: expected 250, got 554 5.7.1 <x@y.z>"),
+        ("HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<no@example.com>\n< 250", 18, "line 4: expected 250, got 550 5.1.1"),
+        ("HELO h\nMAIL FROM:<a@b.c>\n< 250 2.1.5", 17, "line 3: expected 250 2.1.5, got 250 2.1.0 Ok"),
+        ("HELO h\n< what", 14, "line 2: '< what' is no expectation; the form is < CODE"),
+        ("HELO h\n< 250\nQUIT\nNOOP", 21, "line 4: the session is over, so this was not sent: NOOP"),
+    ],
+)
+def test_a_mismatch_says_which_line(script: str, status: int, said: str, lab: RunningLab) -> None:
+    ended, _, err = shell(lab, script)
+    assert ended == status
+    assert err.startswith(f"ehlo shell: {said}")
+
+
+def test_without_expectations_the_verdict_counts(lab: RunningLab) -> None:
+    assert shell(lab, "HELO h\nMAIL FROM:<a@b.c>\n")[0] == 0
+    assert shell(lab, "HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<no@example.com>\n")[0] == 18
+    assert shell(lab, "HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<no@example.com>\n< 550\n")[0] == 0
+
+
+def test_no_server_is_the_stage_connect() -> None:
+    done = subprocess.run([*EHLO, "127.0.0.1:1"], input="NOOP\n", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 11
+    assert "connection refused" in done.stdout
+
+
+def test_hints_do_not_stop_a_script(lab: RunningLab) -> None:
+    status, out, _ = shell(lab, "RCPT TO:<a@b.c>\n< 503\n")
+    assert status == 0
+    assert "! RCPT does not belong here: EHLO or HELO is due.\nC: RCPT TO:<a@b.c>\nS: 503" in out
+
+
+def test_encrypted_login_keeps_the_secret(lab: RunningLab, tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    script = f"""\
+EHLO here.org
+:starttls
+EHLO here.org
+:auth LOGIN
+< 235
+:save {tmp_path / "saved.jsonl"}
+:tls
+"""
+    status, out, err = shell(
+        lab, script, "--user", "alice", "--insecure", "--record", str(record), EHLO_PASSWORD=PASSWORD
+    )
+    assert (status, err) == (0, "")
+    assert "encrypted from here on" in out
+    assert "version   TLSv1.3" in out
+    encoded = base64.b64encode(PASSWORD.encode()).decode()
+    for text in (out, record.read_text(), (tmp_path / "saved.jsonl").read_text()):
+        assert PASSWORD not in text
+        assert encoded not in text
+    transcript = read(record.read_text().splitlines(keepends=True))
+    assert [event.kind for event in transcript.events if event.kind in ("connect", "tls", "close")] == [
+        "connect",
+        "tls",
+        "close",
+    ]
+    shown = shell(lab, script, "--user", "alice", "--insecure", "--show-secrets", EHLO_PASSWORD=PASSWORD)[1]
+    assert encoded in shown
+    assert PASSWORD in shown
+
+
+def test_helpers(lab: RunningLab, tmp_path: Path) -> None:
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"Subject: from a file\n\nhi\n")
+    script = f"""\
+:b64 \\0alice\\0secret
+:unb64 VXNlcm5hbWU6
+:unb64 ???
+:raw NOOP\\r\\nHELO here.org\\r\\n
+< 250 mail.example.com
+:explain 550 5.1.1 User unknown
+:nonsense
+MAIL FROM:<me@here.org>
+RCPT TO:<recipient@example.com>
+:send {message}
+< 250
+:wait 0
+:again
+< 250 2.0.0 Ok
+:chunk last hi
+:verdict
+:help chunk
+:quit
+"""
+    before = len(lab.lab.messages)
+    status, out, err = shell(lab, script)
+    assert (status, err) == (0, "")
+    assert "AGFsaWNlAHNlY3JldA==\nUsername:\n✗ '???' is not base64." in out
+    assert "recipient · " in out
+    assert "✗ There is no command :nonsense; :help lists them." in out
+    assert [each.content for each in list(lab.lab.messages)[before:]] == [b"Subject: from a file\r\n\r\nhi\r\n"] * 2
+    assert "BDAT may not be given here" in out
+    assert ":chunk [last] TEXT|@FILE" in out
+
+
+def test_what_the_server_says_is_never_raw(lab: RunningLab) -> None:
+    status, out, _ = shell(lab, "HELO here.org\nVRFY \x1b[31mred\n")
+    assert status in (0, 14)
+    assert "\x1b" not in out
+
+
+def test_lines_without_an_end_and_of_any_octets(lab: RunningLab) -> None:
+    done = subprocess.run(
+        [*EHLO, f"127.0.0.1:{lab.port}", "--timeout", "30"],
+        input=b"HELO here.org\r\nNOOP \xff\xfe\r\nQUIT",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert rb"C: NOOP \xff\xfe" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "met"),
+    [("< 250", True), ("<250", True), ("< 2", True), ("< 25", True), ("< 2yz", True), ("< 250 Ok", True),
+     ("< 250-Ok", True), ("< 251", False), ("< 4yz", False), ("< 250 queued", False), ("< 99", False), ("<", False)],
+)  # fmt: skip
+def test_expectations(line: str, met: bool) -> None:
+    assert (unmet(line, Reply(250, ("2.1.0 Ok",))) == "") is met
+    assert unmet(line, None)
