@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,10 @@ from unittest import mock
 from ehlo.cli.main import main
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.authority import Identity, make_identity
-from ehlo.net.intents import Address, Family
+from ehlo.net import aio
+from ehlo.net.intents import Address, Connect, Family, Need
 from ehlo.net.names import LookupFailedError
+from ehlo.net.session import Session
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -33,6 +36,37 @@ _MASKS = (
     (re.compile(r"127\.0\.0\.1:\d{5}\b"), "127.0.0.1:PORT"),
     (re.compile(r'"(t|first|seconds)": [0-9.e-]+'), r'"\1": TIME'),
 )
+
+#: Files that the examples use; the documents show them with `cat`.
+FILES = {
+    "session.txt": """\
+# a message by hand
+EHLO yourdomain.com
+< 250
+MAIL FROM: <sender@yourdomain.com>
+< 250
+RCPT TO: <recipient@example.com>
+< 250 2.1.5
+DATA
+< 354
+Subject: Test Email from ehlo
+
+.
+< 250 2.0.0 Ok: queued
+""",
+    "order.txt": """\
+HELO yourdomain.com
+RCPT TO:<recipient@example.com>
+< 250
+""",
+    "login.txt": """\
+EHLO yourdomain.com
+:starttls
+EHLO yourdomain.com
+:auth LOGIN
+< 235
+""",
+}
 
 ADDRESSES = {"mail.example.com": "192.0.2.10", "mx.example.net": "192.0.2.99", "closed.example.com": "192.0.2.20"}
 
@@ -71,11 +105,18 @@ def mask(output: str) -> str:
 
 
 def run(command: str) -> tuple[int, str]:
-    """Run an `ehlo` command line in the world of the examples: exit status, output."""
+    """Run an `ehlo` command line in the world of the examples: exit status, output. `< FILE` is understood."""
+    words = shlex.split(command)
+    given = io.StringIO(Path(words[-1]).read_text("utf-8") if words[-2:-1] == ["<"] else "")
+    words = words[:-2] if words[-2:-1] == ["<"] else words
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(_Utf8(out)), contextlib.redirect_stderr(_Utf8(err)):
+    with (
+        contextlib.redirect_stdout(_Utf8(out)),
+        contextlib.redirect_stderr(_Utf8(err)),
+        mock.patch.object(sys, "stdin", given),
+    ):
         try:
-            status = main(shlex.split(command)[1:])
+            status = main(words[1:])
         except SystemExit as exit_:
             status = int(exit_.code or 0)
     return status, out.getvalue() + err.getvalue()
@@ -102,6 +143,8 @@ def world(folder: Path) -> Iterator[RunningLab]:
     os.chdir(folder)
     Path("message.eml").write_bytes(b"From: sender@yourdomain.com\nSubject: A file\n\nHello!\n")
     Path("secret").write_text("wonderland\n")
+    for name, text in FILES.items():
+        Path(name).write_text(text, "utf-8")
     try:
         with Lab(policy=policy, identity=identity).running() as lab, _redirected(lab, identity, folder):
             yield lab
@@ -116,7 +159,7 @@ def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[N
 
     class Socket(socket.socket):
         def connect(self, address: tuple[str, int]) -> None:  # type: ignore[override]
-            reachable = address[0] == "192.0.2.10"
+            reachable = address[0] == "192.0.2.10" or address == ("127.0.0.1", lab.port)
             if not reachable:
                 raise ConnectionRefusedError(111, "Connection refused")
             super().connect(("127.0.0.1", lab.port))
@@ -131,11 +174,20 @@ def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[N
 
     from ehlo.net.certificates import trust_context
 
+    connect = aio._connect
+
+    async def connect_aio(session: Session, bridge: aio._Bridge, need: Connect) -> Need:
+        if need.address.host != "192.0.2.10":
+            return session.fail("refused", "Connection refused")
+        return await connect(session, bridge, need._replace(address=Address(socket.AF_INET, "127.0.0.1", lab.port)))
+
     environment = {"COLUMNS": "80", "NO_COLOR": "1"}
     with (
         mock.patch("ehlo.net.blocking.socket.socket", Socket),
         mock.patch("ehlo.net.blocking.resolve", resolve),
         mock.patch("ehlo.net.blocking.find_mail_hosts", mail_hosts),
+        mock.patch("ehlo.net.aio.resolve", resolve),
+        mock.patch("ehlo.net.aio._connect", connect_aio),
         mock.patch("ehlo.net.certificates.trust_context", return_value=trust_context(str(authority))),
         mock.patch("ehlo.probe.talk.own_name", return_value="here.org"),
         mock.patch("ehlo.cli.send.own_name", return_value="here.org"),
@@ -157,6 +209,8 @@ def update(document: Path) -> None:
 
 def _renewed(part: str) -> str:
     command, _, output = part.partition("\n")
+    if command.startswith("$ cat "):
+        return f"{command}\n{FILES[command[6:]]}"
     if not command.startswith("$ ehlo "):
         return part
     shown = run(command[2:])[1]

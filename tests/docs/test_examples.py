@@ -6,11 +6,12 @@ After a change of output on purpose: EHLO_UPDATE_DOCS=1 pytest tests/docs, then 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from docs.examples import ROOT, documents, examples, mask, run, update, world
+from docs.examples import FILES, ROOT, documents, examples, mask, run, update, world
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,21 @@ def test_examples_show_what_happens(document: Path, tmp_path: Path) -> None:
             if example.command.startswith("ehlo "):
                 place = f"{document.name}:{example.line}: {example.command}"
                 assert f"{place}\n{mask(run(example.command)[1])}" == f"{place}\n{mask(example.output)}"
+            elif example.command.startswith("cat "):
+                assert example.output == FILES[example.command[4:]]
+
+
+_PYTHON = re.compile(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", [ROOT / "docs" / "library.md"], ids=["library.md"])
+def test_programs_print_what_is_shown(document: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    programs = _PYTHON.findall(document.read_text("utf-8"))
+    assert programs
+    with world(tmp_path):
+        for program, output in programs:
+            exec(compile(program, str(document), "exec"), {"__name__": "__main__"})
+            assert mask(capsys.readouterr().out) == mask(output)
 
 
 def test_every_command_has_an_example() -> None:
