@@ -156,6 +156,8 @@ def world(folder: Path) -> Iterator[RunningLab]:
 def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[None]:
     authority = folder / "authority.pem"
     authority.write_bytes(identity.authority)
+    (folder / "client.pem").write_bytes(identity.certificate)
+    (folder / "client-key.pem").write_bytes(identity.key)
 
     class Socket(socket.socket):
         def connect(self, address: tuple[str, int]) -> None:  # type: ignore[override]

@@ -42,5 +42,6 @@ COMMANDS = (
     Command("shell", "talk to a server yourself, with completion, explanations and helpers", "ehlo.cli.shell"),
     Command("show", "look at a recorded session", "ehlo.cli.show"),
     Command("lab", "a mail server to practise and to test against", "ehlo.cli.lab"),
+    Command("config", "show what the configuration file and the environment say", "ehlo.cli.config"),
     Command("completion", "print a completion script for a shell", "ehlo.cli.completion"),
 )

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ehlo import __version__
 from ehlo.cli.commands import COMMANDS, Command, UsageError
+from ehlo.cli.configuration import run_configured
 from ehlo.report.style import terminal_columns
 
 _EXIT_USAGE = 2
@@ -115,7 +116,7 @@ def _run(words: list[str]) -> int:
     # The other commands are not even imported: start-up time is part of the product.
     parser = Parser(prog=f"ehlo {command.name}")
     configure(command, parser)
-    return command.load().run(parser.parse_args(words[1:]))
+    return run_configured(command, parser, words[1:])
 
 
 def _drop_stdout() -> None:

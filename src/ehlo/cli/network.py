@@ -45,6 +45,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=f"hand over an attribute by XCLIENT: {' '.join(_XCLIENT)}; may be repeated",
     )
+    group.add_argument("--xclient-optional", action="store_true", help="go on where XCLIENT is not offered")
     group.add_argument("--xclient-before-tls", action="store_true", help="do that before STARTTLS, not after it")
 
 
@@ -65,6 +66,7 @@ def with_network(args: argparse.Namespace, plan: Plan) -> Plan:
         proxy=_proxy(args.proxy),
         xclient=tuple(map(_attribute, args.xclient)),
         xclient_before_tls=args.xclient_before_tls,
+        xclient_optional=args.xclient_optional,
     )
 
 

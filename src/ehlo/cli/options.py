@@ -78,7 +78,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         help="host, host:port, [v6]:port, smtp://…, smtps://…, lmtp://…, user@domain, mx:domain, "
-        "unix:/path/of/socket, pipe:'command'",
+        "unix:/path/of/socket, pipe:'command', @profile",
     )
 
 

@@ -59,6 +59,7 @@ def add_login_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--authzid", metavar="NAME", default="", help="act as this other user (authorization identity)")
     group.add_argument("--realm", metavar="REALM", default="", help="the realm, or the domain for NTLM")
     add_secret_options(group)
+    group.add_argument("--auth-optional", action="store_true", help="go on without a login where it fails")
     group.add_argument("--auth-in-clear", action="store_true", help="log in even without encryption")
 
 
@@ -90,6 +91,7 @@ def with_security(args: argparse.Namespace, plan: Plan) -> Plan:
         credentials=_credentials(args),
         mechanisms=tuple(name.upper() for name in args.auth),
         auth_in_clear=args.auth_in_clear,
+        auth_optional=args.auth_optional,
     )
 
 

@@ -27,6 +27,9 @@ def add_tampering_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--drop-at", metavar="STAGE", choices=_SAID, help="cut the connection before the command; message: within it"
     )
+    group.add_argument(
+        "--drop-sent", metavar="STAGE", choices=_SAID, help="cut the connection before the answer to the command"
+    )
     group.add_argument("--drop-after", metavar="STAGE", choices=_ANSWERED, help="cut the connection after the answer")
     group.add_argument(
         "--pause",
@@ -53,6 +56,7 @@ def tampering_from(args: argparse.Namespace) -> Tampering:
     return Tampering(
         instead=dict(map(_instead, args.instead)),
         drop_at=args.drop_at,
+        drop_sent=args.drop_sent,
         drop_after=args.drop_after,
         pauses=pauses,
         pause=pause,

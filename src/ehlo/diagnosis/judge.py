@@ -57,6 +57,9 @@ def _overcome(steps: list[Exchange], number: int) -> bool:
         )
     if failed.stage == "starttls" and failed.outcome == "refused":
         return any(step.stage in ("auth", "mail") for step in later)
+    if failed.stage == "auth":
+        # A login that was optional.
+        return any(step.stage == "mail" and step.outcome == "ok" for step in later)
     return False
 
 

@@ -60,8 +60,8 @@ class Tampering(NamedTuple):
     """What a tester does otherwise than a mail program would.
 
     `instead` has the octets to send in place of a stage's command, or of the message and its dot. The
-    connection is dropped before the command of `drop_at` (for `message`: in the middle of it), or after
-    the answer of `drop_after`. `pauses` are seconds before a stage's command (for `message`: in the middle
+    connection is dropped before the command of `drop_at` (for `message`: in the middle of it), once that of
+    `drop_sent` has been sent, or after the answer of `drop_after`. `pauses` are seconds before a stage's command (for `message`: in the middle
     of it), `pause` before every command. `rate` is in octets a second, `write_size` the octets given to
     the network at a time; 0 leaves both alone. With `keep_line_endings` a bare LF or CR of the message goes
     out as it is, without `dot_stuffing` a line that begins with a dot, too.
@@ -69,6 +69,7 @@ class Tampering(NamedTuple):
 
     instead: Mapping[Stage, bytes] = {}
     drop_at: Stage | None = None
+    drop_sent: Stage | None = None
     drop_after: Stage | None = None
     pauses: Mapping[Stage, float] = {}
     pause: float = 0.0
@@ -91,7 +92,8 @@ class Plan(NamedTuple):
 
     `proxy` is the header of the PROXY protocol to begin with; `xclient` the attributes to hand over.
     `verify` says what of the certificate must be good, `tls_name` whose it must be, `sni` which name is
-    asked for (None: that one, empty: none). `mechanisms` are the only ones to log in with.
+    asked for (None: that one, empty: none). `mechanisms` are the only ones to log in with. What is
+    `optional` is left out where it cannot be done.
 
     `mail_parameters` and `rcpt_parameters` are for servers that offer their extension; those in
     `literal_mail` and `literal_rcpt` are sent whatever the server offers. `ask` are commands to give before
@@ -110,6 +112,7 @@ class Plan(NamedTuple):
     proxy: bytes = b""
     xclient: tuple[str, ...] = ()
     xclient_before_tls: bool = False
+    xclient_optional: bool = False
     starttls: StartTLSMode = "auto"
     tls: TLSSettings = DEFAULT_TLS
     verify: Verify = ""
@@ -121,6 +124,7 @@ class Plan(NamedTuple):
     credentials: Credentials | None = None
     mechanisms: tuple[str, ...] = ()
     auth_in_clear: bool = False
+    auth_optional: bool = False
     ask: tuple[str, ...] = ()
     body: Body = ""
     smtputf8: bool = False

@@ -344,6 +344,7 @@ class Talk:
         """The message behind a 354, up to its dot; gives the reply, or in LMTP one for each recipient."""
         yield from self._before("message")
         yield from self._upload(content)
+        yield from self._sent("message")
         return (yield from self.verdicts())
 
     def _upload(self, content: bytes) -> Asking[None]:
@@ -477,6 +478,7 @@ class Talk:
 
     def _exchange(self, data: bytes, stage: Stage) -> Asking[Reply]:
         yield from self._send(data, stage)
+        yield from self._sent(stage)
         reply = yield from self.reply(stage)
         self._drop_after(stage)
         return reply
@@ -510,6 +512,12 @@ class Talk:
         seconds = tampering.pause if stage == "message" else tampering.pauses.get(stage, tampering.pause)
         if seconds:
             yield Pause(seconds)
+
+    def _sent(self, stage: Stage) -> Asking[None]:
+        """What is to happen once a stage's command is on its way."""
+        if self.plan.tampering.drop_sent == stage:
+            yield Pause(0.0)  # What was sent shall leave before the connection is cut.
+            raise SessionError("dropped", stage, "dropped on purpose")
 
     def _drop_after(self, stage: Stage) -> None:
         if self.plan.tampering.drop_after == stage:

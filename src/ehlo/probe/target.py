@@ -54,6 +54,7 @@ class Target(NamedTuple):
             "host": self.host,
             "port": self.port,
             "scheme": self.scheme,
+            "transport": self.transport,
             "mx": self.mx,
         }
 

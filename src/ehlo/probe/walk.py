@@ -139,6 +139,9 @@ class Walk:
             yield from self._introduce()
 
     def _introduce(self) -> Asking[None]:
+        if self._plan.xclient_optional and "XCLIENT" not in self._talk.capabilities:
+            self._skip("ehlo", "XCLIENT is not offered to this client")
+            return
         reply = yield from self._talk.xclient(self._plan.xclient)
         if reply.category != 2:
             raise _Stop
@@ -147,14 +150,18 @@ class Walk:
     def _auth(self) -> Asking[None]:
         plan = self._plan
         if plan.credentials is not None:
-            reply = yield from self._talk.login(plan.credentials, plan.mechanisms)
-            if reply.category != 2:
-                raise _Stop
-        self._stop_if("auth")
+            try:
+                reply = yield from self._talk.login(plan.credentials, plan.mechanisms)
+                if reply.category != 2:
+                    raise _Stop
+            except (_Stop, NotDone):
+                if not plan.auth_optional or self._conn.state is State.CLOSED:
+                    raise
 
     def _questions(self) -> Asking[None]:
         for line in self._plan.ask:
             yield from self._talk.say(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        self._stop_if("auth")
 
     # The transactions.
 
