@@ -73,6 +73,13 @@ class Lab:
     def _context(self) -> ssl.SSLContext:
         return server_context(self.identity)
 
+    @cached_property
+    def _endpoint(self) -> bytes:
+        """The channel binding tls-server-end-point of the server's certificate."""
+        from ehlo.net.certificates import endpoint_hash
+
+        return endpoint_hash(ssl.PEM_cert_to_DER_cert(self.identity.certificate.decode("ascii")))
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; gives the port. Raises `OSError` when that is not possible."""
         return await self._server.start(host, port)
@@ -101,6 +108,7 @@ class Lab:
             self.policy,
             deliver=self.messages.append,
             context=lambda: self._context,
+            endpoint=lambda: self._endpoint,
             idle_timeout=self._idle_timeout,
         )
         return Session(connection, recorder, serve.flow(), "server")

@@ -18,7 +18,8 @@ class Policy(NamedTuple):
 
     `mailboxes` are those that exist, at `domains` that the server is responsible for; with
     `any_recipient` everything is taken. `refused_senders` are turned away at MAIL. `users` maps
-    names to passwords; AUTH is offered, under TLS alone, when there are any.
+    names to passwords; AUTH with these `mechanisms` is offered, under TLS alone, when there are any.
+    `extensions` are further keyword lines of the EHLO reply.
     """
 
     domains: frozenset[str] = frozenset({"example.com"})
@@ -26,6 +27,8 @@ class Policy(NamedTuple):
     any_recipient: bool = False
     refused_senders: frozenset[str] = frozenset()
     users: Mapping[str, str] = MappingProxyType({})
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    extensions: tuple[str, ...] = ()
 
     def refusal(self, mailbox: Mailbox) -> str | None:
         """The situation (a key of `Persona.replies`) in which a recipient is refused, or None."""

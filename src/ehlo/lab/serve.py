@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,10 +23,13 @@ from ehlo.transcript.transcript import Recorder
 if TYPE_CHECKING:
     import ssl
 
+    from ehlo.net.tls import TLSFacts
+    from ehlo.smtp.sasl import ChannelBinding
+    from ehlo.smtp.sasl.server import ServerExchange
+
 #: RFC 5321 §4.5.3.2.7: a server waits at least five minutes for the next command.
 IDLE_TIMEOUT = 300.0
 _HANDSHAKE_TIMEOUT = 60.0
-_MECHANISMS = ("PLAIN", "LOGIN")
 
 ServerEvent = CommandReceived | CommandRejected | ContentReceived | ChunkReceived | AuthResponse
 Deliver = Callable[[Message], None]
@@ -36,11 +40,13 @@ class Serve:
 
     __slots__ = (
         "_auth",
+        "_bindings",
         "_conn",
         "_content",
         "_context",
         "_deliver",
         "_encrypted",
+        "_endpoint",
         "_errors",
         "_idle",
         "_persona",
@@ -62,6 +68,7 @@ class Serve:
         *,
         deliver: Deliver,
         context: Callable[[], ssl.SSLContext],
+        endpoint: Callable[[], bytes] = bytes,
         idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
         self._conn = connection
@@ -71,6 +78,7 @@ class Serve:
         self._policy = policy
         self._deliver = deliver
         self._context = context
+        self._endpoint = endpoint
         self._idle = idle_timeout
         self._encrypted = False
         self._errors = 0
@@ -79,7 +87,8 @@ class Serve:
         self._content: list[bytes] = []
         self._truncated = False
         self._user: str | None = None
-        self._auth: list[str] | None = None
+        self._auth: ServerExchange | None = None
+        self._bindings: tuple[ChannelBinding, ...] = ()
 
     def flow(self) -> Flow:
         """The whole session."""
@@ -110,10 +119,22 @@ class Serve:
             # RFC 3207 §4.2: whatever came in clear behind STARTTLS is not part of the session.
             facts = {"error": "bytes-before-tls", "message": f"{len(dropped)} octets were discarded"}
             self._recorder.add("net", "note", "starttls", facts=facts)
-        yield StartTLS(self._context(), "starttls", _HANDSHAKE_TIMEOUT)
+        tls: TLSFacts = yield StartTLS(self._context(), "starttls", _HANDSHAKE_TIMEOUT)
         self._encrypted = True
+        self._bindings = self._bindings_of(tls)
         self._user = None
         self._conn.tls_started()
+
+    def _bindings_of(self, tls: TLSFacts) -> tuple[ChannelBinding, ...]:
+        """What a login can be bound to (RFC 5929), where a mechanism asks for it."""
+        if not any(name.endswith("-PLUS") for name in self._policy.mechanisms):
+            return ()
+        from ehlo.smtp.sasl import ChannelBinding
+
+        bindings = [ChannelBinding("tls-server-end-point", self._endpoint())]
+        if tls.unique:
+            bindings.append(ChannelBinding("tls-unique", tls.unique))
+        return tuple(bindings)
 
     def _answer(self, event: ServerEvent) -> Reply:
         if type(event) is CommandReceived:
@@ -155,12 +176,12 @@ class Serve:
         return Reply(250, (persona.host, *self._keywords()))
 
     def _keywords(self) -> tuple[str, ...]:
-        keywords = self._persona.keywords
+        keywords = (*self._persona.keywords, *self._policy.extensions)
         if self._encrypted:
             # RFC 3207 §4.2: STARTTLS is not offered again under TLS.
             keywords = tuple(word for word in keywords if word != "STARTTLS")
             if self._policy.users:
-                keywords = (*keywords, "AUTH " + " ".join(_MECHANISMS))
+                keywords = (*keywords, "AUTH " + " ".join(self._policy.mechanisms))
         return keywords
 
     def _starttls(self, _: Command) -> Reply:
@@ -239,37 +260,48 @@ class Serve:
     def _etrn(self, command: Command) -> Reply:
         return self._persona.reply("etrn", word=command.argument or "?")
 
-    # AUTH: PLAIN (RFC 4616) and LOGIN, from the server's side.
+    # AUTH (RFC 4954): what the mechanisms do is in `ehlo.smtp.sasl.server`.
 
     def _auth_begin(self, command: Command) -> Reply:
-        reply = self._persona.reply
-        if not self._policy.users:
+        reply, policy = self._persona.reply, self._policy
+        if not policy.users:
             return reply("auth-disabled")
         if self._user is not None:
             return reply("auth-active")
         if not self._encrypted:
             return reply("auth-needs-tls")
         mechanism, _, initial = command.argument.partition(" ")
-        if mechanism.upper() not in _MECHANISMS:
+        if mechanism.upper() not in policy.mechanisms:
             return reply("auth-mechanism")
-        self._auth = [mechanism.upper()]
-        if initial:
-            return self._auth_response(decode_base64(initial))
-        return reply("auth-response" if self._auth[0] == "PLAIN" else "auth-user")
+        from ehlo.smtp.sasl.server import SERVER_MECHANISMS, Realm
+
+        realm = Realm(policy.users.get, self._bindings, self._persona.host)
+        self._auth = SERVER_MECHANISMS[mechanism.upper()](realm)
+        next(self._auth)
+        if not initial:
+            return self._auth_step(None)
+        return self._auth_response(decode_base64(initial))
 
     def _auth_response(self, response: bytes | None) -> Reply:
-        auth, self._auth = self._auth, None
-        if response is None or not auth:
+        if response is None or self._auth is None:
+            self._auth = None
             return self._replies["auth-cancelled"]
-        auth.append(response.decode("utf-8", "replace"))
-        if auth[0] == "LOGIN" and len(auth) == 2:
-            self._auth = auth
-            return self._replies["auth-password"]
-        parts = auth[1].split("\0") if auth[0] == "PLAIN" else ["", *auth[1:]]
-        if len(parts) == 3 and self._policy.users.get(parts[1]) == parts[2]:
-            self._user = parts[1]
+        return self._auth_step(response)
+
+    def _auth_step(self, response: bytes | None) -> Reply:
+        if self._auth is None:
+            return self._replies["auth-cancelled"]
+        from ehlo.smtp.sasl import MechanismError
+
+        try:
+            challenge = self._auth.send(response)
+        except StopIteration as done:
+            self._user, self._auth = done.value, None
             return self._replies["auth"]
-        return self._replies["auth-failed"]
+        except MechanismError:
+            self._auth = None
+            return self._replies["auth-failed"]
+        return Reply(334, (base64.b64encode(challenge).decode("ascii"),))
 
 
 def _says(situation: str) -> Callable[[Serve, Command], Reply]:

@@ -61,10 +61,10 @@ class Tampering(NamedTuple):
 
     `instead` has the octets to send in place of a stage's command, or of the message and its dot. The
     connection is dropped before the command of `drop_at` (for `message`: in the middle of it), once that of
-    `drop_sent` has been sent, or after the answer of `drop_after`. `pauses` are seconds before a stage's command (for `message`: in the middle
-    of it), `pause` before every command. `rate` is in octets a second, `write_size` the octets given to
-    the network at a time; 0 leaves both alone. With `keep_line_endings` a bare LF or CR of the message goes
-    out as it is, without `dot_stuffing` a line that begins with a dot, too.
+    `drop_sent` has been sent, or after the answer of `drop_after`. `pauses` are seconds before a stage's
+    command (for `message`: in the middle of it), `pause` before every command. `rate` is in octets a second,
+    `write_size` the octets given to the network at a time; 0 leaves both alone. With `keep_line_endings` a
+    bare LF or CR of the message goes out as it is, without `dot_stuffing` a line that begins with a dot, too.
     """
 
     instead: Mapping[Stage, bytes] = {}

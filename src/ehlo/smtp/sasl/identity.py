@@ -1,0 +1,22 @@
+"""Mechanisms without a secret: EXTERNAL, by the TLS certificate, and ANONYMOUS."""
+
+from __future__ import annotations
+
+from ehlo.smtp.sasl.mechanism import Credentials, MechanismExchange, Side, text_of
+
+
+def external(credentials: Credentials) -> MechanismExchange:
+    """EXTERNAL (RFC 4422 appendix A): who one is has been shown outside of SASL, by a client certificate."""
+    yield (credentials.authzid or credentials.user).encode()
+
+
+def anonymous(credentials: Credentials) -> MechanismExchange:
+    """ANONYMOUS (RFC 4505): a trace of whoever is there, which may be an address."""
+    yield (credentials.user or "anonymous").encode()
+
+
+def explain_identity(who: Side, data: bytes) -> str:
+    """A step of these mechanisms."""
+    if who == "server":
+        return "asks for the identity"
+    return f"as {text_of(data)}" if data else "as whom the certificate names"

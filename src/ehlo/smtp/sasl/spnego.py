@@ -1,0 +1,82 @@
+"""Mechanisms of Windows networks: NTLM ([MS-SMTPNTLM]) and GSSAPI, that is Kerberos (RFC 4752).
+
+The computing is done by pyspnego, which is not always there. GSSAPI asks the Kerberos library for a ticket, and
+that may ask the network: the one place in `ehlo.smtp` where a computation reaches outside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side
+
+if TYPE_CHECKING:
+    from spnego import ContextProxy
+
+#: RFC 4752 §3.3: no security layer, and so no buffer.
+_NO_LAYER = b"\x01\x00\x00\x00"
+
+
+def ntlm(credentials: Credentials) -> MechanismExchange:
+    """NTLM: a negotiation, a challenge, and a digest made with the password."""
+    user = f"{credentials.realm}\\{credentials.user}" if credentials.realm else credentials.user
+    context = _context(user, credentials.password, credentials.host, "ntlm")
+    challenge = yield _step(context, None)
+    if not challenge.startswith(b"NTLMSSP\0"):
+        raise MechanismError("The server's challenge is not of the form of NTLM.")
+    yield _step(context, challenge)
+
+
+def gssapi(credentials: Credentials) -> MechanismExchange:
+    """GSSAPI: a Kerberos ticket, then an agreement to use no security layer."""
+    context = _context(credentials.user or None, credentials.password or None, credentials.host, "kerberos")
+    token = _step(context, None)
+    while not context.complete:
+        token = _step(context, (yield token))
+    # RFC 4752 §3.1: what is left of the context's tokens, then the offer of security layers.
+    offer = yield token or b""
+    try:
+        layers = context.unwrap(offer).data
+        if len(layers) != 4 or not layers[0] & 1:
+            raise MechanismError("The server wants a security layer, which SMTP clients do not speak any more.")
+        yield context.wrap(_NO_LAYER + credentials.authzid.encode(), encrypt=False).data
+    except Exception as error:
+        raise _failure(error) from None
+
+
+def _context(user: str | None, password: str | None, host: str, protocol: str) -> ContextProxy:
+    try:
+        import spnego
+    except ImportError:
+        raise MechanismError("This mechanism needs a library: pip install 'ehlo[ntlm]'.") from None
+    try:
+        return spnego.client(user, password, hostname=host or "localhost", service="smtp", protocol=protocol)
+    except Exception as error:
+        raise _failure(error) from None
+
+
+def _step(context: ContextProxy, token: bytes | None) -> bytes | None:
+    try:
+        return context.step(token)
+    except Exception as error:
+        raise _failure(error) from None
+
+
+def _failure(error: Exception) -> MechanismError:
+    """pyspnego and the libraries beneath it raise what they like; it is said in one line."""
+    if isinstance(error, MechanismError):
+        return error
+    text = " ".join(str(error).split())
+    return MechanismError(text[:300] or type(error).__name__)
+
+
+def explain_ntlm(who: Side, data: bytes) -> str:
+    """A step of NTLM, by the type of its message ([MS-NLMP] §2.2.1)."""
+    kind = data[8:9] if data.startswith(b"NTLMSSP\0") else b""
+    meanings = {b"\x01": "what this side can do", b"\x02": "challenge", b"\x03": "a digest made with the password"}
+    return meanings.get(kind, "asks to begin" if who == "server" else "")
+
+
+def explain_gssapi(who: Side, data: bytes) -> str:
+    """A step of GSSAPI: nothing in it can be read."""
+    return "a Kerberos ticket" if who == "client" and data else ""
