@@ -54,6 +54,15 @@ Subject: Test Email from ehlo
 .
 < 250 2.0.0 Ok: queued
 """,
+    "template.eml": """\
+From: {from}
+To: {to}
+Date: {date}
+Message-ID: {message-id}
+Subject: Number {n}
+
+{body}
+""",
     "order.txt": """\
 HELO yourdomain.com
 RCPT TO:<recipient@example.com>

@@ -33,6 +33,10 @@ REFUSED = {
     "--proxy 'v1": 15,
     "--proxy 'v2": 14,
     "EHLO\\r": 14,
+    # The lab refuses these logins; without a transaction behind it, that is how far the session came.
+    "XOAUTH2": 16,
+    "SCRAM-SHA-256-PLUS": 16,
+    "--authzid": 16,
 }
 
 

@@ -36,12 +36,19 @@ class Certificate:
         context.load_cert_chain(self.chain, self.key)
         return context
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that issued this one, which servers trust clients by."""
+        return self.chain.parent / "authority.pem"
+
     def copy_to(self, folder: Path) -> Certificate:
         """Copy both files into a folder, so that a server can read them whoever it runs as."""
         folder.mkdir(exist_ok=True)
         copy = Certificate(folder / "chain.pem", folder / "key.pem")
         copy.chain.write_bytes(self.chain.read_bytes())
         copy.key.write_bytes(self.key.read_bytes())
+        if self.authority.exists():
+            copy.authority.write_bytes(self.authority.read_bytes())
         return copy
 
 
@@ -71,12 +78,11 @@ class Authority:
         not_after: datetime.datetime | None = None,
     ) -> Certificate:
         """Issue a certificate; `name` is only that of its files."""
-        leaf = self._ca.issue_cert(*identities, not_before=not_before, not_after=not_after)
-        certificate = self._place(name)
-        for number, blob in enumerate(leaf.cert_chain_pems):
-            blob.write_to_path(certificate.chain, append=number > 0)
-        leaf.private_key_pem.write_to_path(certificate.key)
-        return certificate
+        return self._written(name, self._ca.issue_cert(*identities, not_before=not_before, not_after=not_after))
+
+    def client(self, name: str) -> Certificate:
+        """Issue a certificate for a client to show, with the name of a user as its common name."""
+        return self._written("client", self._ca.issue_cert(name, common_name=name))
 
     def expired(self) -> Certificate:
         """Issue a certificate that ran out yesterday."""
@@ -124,6 +130,13 @@ class Authority:
             )
         )
         return files
+
+    def _written(self, name: str, leaf: trustme.LeafCert) -> Certificate:
+        certificate = self._place(name)
+        for number, blob in enumerate(leaf.cert_chain_pems):
+            blob.write_to_path(certificate.chain, append=number > 0)
+        leaf.private_key_pem.write_to_path(certificate.key)
+        return certificate
 
     def _place(self, name: str) -> Certificate:
         return Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")

@@ -17,8 +17,10 @@ from pathlib import Path
 from .certificates import Certificate
 from .debian import shared_library, tree
 from .processes import Account, free_port, home, running
+from .sasl import write_settings
 from .world import (
     DOMAIN,
+    FULL_MAILBOX,
     HOST,
     MAILBOXES,
     PASSWORD,
@@ -37,22 +39,29 @@ RUNS_AS = "mail"
 def exim(
     certificate: Certificate | None = None,
     *,
+    heavy: bool = False,
     size_limit: int = SIZE_LIMIT,
     user: str = USER,
     password: str = PASSWORD,
+    ask_certificate: bool = False,
     settings: str = "",
 ) -> Iterator[MailServer]:
     """Run Exim; with a certificate it offers STARTTLS, and TLS on connect on a second port.
 
-    AUTH PLAIN and LOGIN are offered to all, for one user; logging in changes nothing else.
-    `settings` are further lines of the configuration's main section.
+    AUTH is offered to all, for one user; logging in changes nothing else. The `heavy` Exim knows
+    more mechanisms, and has a port for those who come through a proxy. With `ask_certificate`
+    clients are asked for theirs, and AUTH EXTERNAL is offered to those that show one. Who asks for
+    a reply for each recipient (PRDR) gets a bad one for ``full@example.com``; else that mailbox
+    spoils the whole message. `settings` are further lines of the configuration's main section.
     """
-    binary = tree("exim4-daemon-light", "usr/sbin/exim4") / "usr/sbin/exim4"
+    package = "exim4-daemon-heavy" if heavy else "exim4-daemon-light"
+    binary = tree(package, "usr/sbin/exim4") / "usr/sbin/exim4"
     wrapper = shared_library("libnss_wrapper.so", "libnss-wrapper")
     with home("exim") as folder:
         port = free_port()
         tls_port = free_port() if certificate else None
-        ports = [port] if tls_port is None else [port, tls_port]
+        proxy_port = free_port() if heavy else None
+        ports = [number for number in (port, tls_port, proxy_port) if number is not None]
         account = _account()
         for name in ("spool", "log", "mail"):
             (folder / name).mkdir()
@@ -61,22 +70,30 @@ def exim(
             _names_and_places(folder, ports),
             "tls_advertise_hosts =",
             f"message_size_limit = {size_limit}",
+            PROXY.format(port=proxy_port) if heavy else "",
             settings,
             POLICY,
             DELIVERY.format(folder=folder, user=BUILT_FOR),
             AUTHENTICATORS.format(user=user, password=password),
+            "\n".join([SPA.format(user=user, password=password), *map(_by_cyrus, BY_CYRUS)]) if heavy else "",
         ]
         if certificate:
             files = certificate.copy_to(folder / "tls")
             account.give(files.chain, files.key)
             sections[1] = TLS.format(files=files, port=tls_port)
+            if ask_certificate:
+                sections[1] += CLIENT_CERTIFICATES.format(files=files)
         configuration = folder / "exim.conf"
         configuration.write_text("\n".join(sections))
         command: list[str | Path] = [binary, "-C", configuration, "-bdf"]
         variables = _account_list(folder, account, wrapper)
+        if heavy:
+            sasl = folder / "sasl"
+            variables |= write_settings(sasl, "exim", user, password, account) | {"SASL_CONF_PATH": str(sasl)}
         with running(command, ports=ports, output=folder / "output", environment=variables):
             maildirs = {mailbox: folder / "mail" / mailbox for mailbox in MAILBOXES}
-            yield MailServer(HOST, port, tls_port, folder / "log" / "main.log", maildirs)
+            log_file = folder / "log" / "main.log"
+            yield MailServer(HOST, port, tls_port, log_file, maildirs, proxy_port=proxy_port)
 
 
 def _account() -> Account:
@@ -112,7 +129,7 @@ spool_directory = {folder}/spool
 log_file_path = {folder}/log/%s.log
 pid_file_path = {folder}/spool/pid
 deliver_drop_privilege = true
-keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP
+keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP : SASL_CONF_PATH : OPENSSL_CONF
 add_environment =
 host_lookup =
 rfc1413_query_timeout = 0s
@@ -120,7 +137,14 @@ smtp_accept_max = 0
 smtp_accept_reserve = 0
 acl_smtp_mail = check_sender
 acl_smtp_rcpt = check_recipient
-acl_smtp_data = accept
+acl_smtp_data = check_content
+acl_smtp_data_prdr = check_content_for_one
+prdr_enable = true
+dsn_advertise_hosts = *
+"""
+
+PROXY = f"""\
+hosts_proxy = ${{{{if eq{{{{$received_port}}}}{{{{{{port}}}}}}{{{{{HOST}}}}}}}}}
 """
 
 TLS = """\
@@ -128,6 +152,11 @@ tls_advertise_hosts = *
 tls_certificate = {files.chain}
 tls_privatekey = {files.key}
 tls_on_connect_ports = {port}
+"""
+
+CLIENT_CERTIFICATES = """\
+tls_try_verify_hosts = *
+tls_verify_certificates = {files.authority}
 """
 
 # No texts of our own: a test is to see what Exim says.
@@ -141,6 +170,13 @@ check_recipient:
           message = relay not permitted
   require verify = recipient
   accept
+check_content:
+  deny    ! condition = ${{if bool{{$prdr_requested}}}}
+          condition = ${{if inlisti{{{FULL_MAILBOX}}}{{<, $recipients}}}}
+  accept
+check_content_for_one:
+  deny    condition = ${{if eqi{{$local_part@$domain}}{{{FULL_MAILBOX}}}}}
+  accept
 """
 
 DELIVERY = f"""\
@@ -148,7 +184,7 @@ begin routers
 mailboxes:
   driver = accept
   domains = {DOMAIN}
-  local_parts = {" : ".join(mailbox.partition("@")[0] for mailbox in MAILBOXES)}
+  local_parts = {" : ".join(mailbox.partition("@")[0] for mailbox in (*MAILBOXES, FULL_MAILBOX))}
   transport = maildir
 
 begin transports
@@ -177,4 +213,37 @@ login:
   server_prompts = Username:: : Password::
   server_condition = ${{if and {{ {{eq{{$auth1}}{{{user}}}}} {{eq{{$auth2}}{{{password}}}}} }} }}
   server_set_id = $auth1
+cram_md5:
+  driver = cram_md5
+  public_name = CRAM-MD5
+  server_secret = ${{if eq{{$auth1}}{{{user}}}{{{password}}}fail}}
+  server_set_id = $auth1
+external:
+  driver = external
+  public_name = EXTERNAL
+  server_advertise_condition = ${{if def:tls_in_peercert}}
+  server_param2 = ${{certextract{{subject,CN}}{{$tls_in_peercert}}}}
+  server_condition = ${{if and {{ {{bool{{$tls_in_certificate_verified}}}} {{eq{{$auth2}}{{{user}}}}} }} }}
+  server_set_id = $auth2
 """
+
+SPA = """\
+spa:
+  driver = spa
+  public_name = NTLM
+  server_password = ${{if eq{{$auth1}}{{{user}}}{{{password}}}fail}}
+  server_set_id = $auth1
+anonymous:
+  driver = plaintext
+  public_name = ANONYMOUS
+  server_prompts = :
+  server_condition = true
+"""
+
+# Exim leaves these to Cyrus SASL.
+BY_CYRUS = ("DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def _by_cyrus(mechanism: str) -> str:
+    name = mechanism.lower().replace("-", "_")
+    return f"{name}:\n  driver = cyrus_sasl\n  public_name = {mechanism}\n  server_set_id = $auth1"

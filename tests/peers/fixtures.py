@@ -14,7 +14,9 @@ import pytest
 
 from . import aio, debian
 from .certificates import Authority
+from .dovecot import DovecotServer, dovecot
 from .exim import exim
+from .npm import npm_smtp_server
 from .postfix import postfix
 from .sink import Sink, smtp_sink
 from .world import MailServer
@@ -22,8 +24,13 @@ from .world import MailServer
 __all__ = [
     "aiosmtpd_server",
     "ca",
+    "dovecot_server",
+    "exim_heavy_server",
     "exim_server",
+    "npm_server",
     "peer_program",
+    "postfix_auth_server",
+    "postfix_dovecot_server",
     "postfix_server",
     "sink_server",
     "skip_if_missing",
@@ -53,9 +60,44 @@ def postfix_server(ca: Authority) -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="session")
+def postfix_auth_server(ca: Authority) -> Iterator[MailServer]:
+    """Run Postfix with AUTH by Cyrus SASL, which asks clients for a certificate."""
+    with skip_if_missing(), postfix(ca.good, sasl="cyrus", ask_certificate=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postfix_dovecot_server(ca: Authority, dovecot_server: DovecotServer) -> Iterator[MailServer]:
+    """Run Postfix with AUTH by Dovecot SASL."""
+    with skip_if_missing(), postfix(ca.good, sasl=dovecot_server.sasl_socket) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def exim_server(ca: Authority) -> Iterator[MailServer]:
     """Run Exim with STARTTLS, TLS on connect and AUTH."""
     with skip_if_missing(), exim(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def exim_heavy_server(ca: Authority) -> Iterator[MailServer]:
+    """Run the Exim with all mechanisms of AUTH, which asks clients for a certificate."""
+    with skip_if_missing(), exim(ca.good, heavy=True, ask_certificate=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dovecot_server(ca: Authority) -> Iterator[DovecotServer]:
+    """Run Dovecot: submission with TLS and all it knows of AUTH, and LMTP."""
+    with skip_if_missing(), dovecot(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def npm_server(ca: Authority) -> Iterator[MailServer]:
+    """Run the npm package smtp-server with all it knows, which asks clients for a certificate."""
+    with skip_if_missing(), npm_smtp_server(ca.good, ask_certificate=True) as server:
         yield server
 
 

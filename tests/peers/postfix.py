@@ -13,11 +13,23 @@ import os
 import pwd
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from .certificates import Certificate
 from .debian import PeerMissing, tree
 from .processes import Account, free_port, home, running
-from .world import DOMAIN, HOST, MAILBOXES, REFUSED_SENDER, SERVER_NAME, SIZE_LIMIT, MailServer
+from .sasl import write_settings
+from .world import (
+    DOMAIN,
+    HOST,
+    MAILBOXES,
+    PASSWORD,
+    REFUSED_SENDER,
+    SERVER_NAME,
+    SIZE_LIMIT,
+    USER,
+    MailServer,
+)
 
 MAIL_OWNER = "daemon"
 SETGID_GROUP = "staff"
@@ -28,6 +40,13 @@ QUEUE_FOLDERS: Mapping[str, bool] = {
     **dict.fromkeys(("active", "bounce", "corrupt", "defer", "deferred", "flush"), True),
     **dict.fromkeys(("hold", "incoming", "private", "public", "maildrop", "saved", "trace"), True),
     "pid": False,
+}
+
+AUTH: Mapping[str, str] = {
+    "smtpd_sasl_auth_enable": "yes",
+    # By default ANONYMOUS is not offered.
+    "smtpd_sasl_security_options": "",
+    "smtpd_sasl_authenticated_header": "yes",
 }
 
 
@@ -46,9 +65,17 @@ def postfix(
     certificate: Certificate | None = None,
     *,
     size_limit: int = SIZE_LIMIT,
+    sasl: Literal["cyrus"] | Path | None = None,
+    user: str = USER,
+    password: str = PASSWORD,
+    ask_certificate: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[MailServer]:
     """Run Postfix; with a certificate it offers STARTTLS, and TLS on connect on a second port.
+
+    Further ports are for those who come through a proxy, and for those who may use XCLIENT. AUTH is
+    offered with `sasl`: by Cyrus SASL, for one user, or by the Dovecot that listens on the socket
+    given. Logging in changes nothing else. With `ask_certificate` clients are asked for theirs.
 
     `settings` are further parameters of ``main.cf``, or other values for those set here.
     """
@@ -56,10 +83,14 @@ def postfix(
     if os.geteuid() != 0:
         raise PeerMissing("postfix", "only root can run it")
     with home("postfix") as folder:
-        port = free_port()
+        port, proxy_port, xclient_port = free_port(), free_port(), free_port()
         tls_port = free_port() if certificate else None
         maildirs = _make_folders(folder)
         parameters = _parameters(root, folder, size_limit)
+        if sasl is not None:
+            parameters |= AUTH
+            if isinstance(sasl, Path):
+                parameters |= {"smtpd_sasl_type": "dovecot", "smtpd_sasl_path": str(sasl)}
         if certificate:
             files = certificate.copy_to(folder / "tls")
             parameters |= {
@@ -68,15 +99,22 @@ def postfix(
                 "smtpd_tls_key_file": str(files.key),
                 "smtpd_tls_received_header": "yes",
             }
+            if ask_certificate:
+                parameters |= {"smtpd_tls_ask_ccert": "yes", "smtpd_tls_CAfile": str(files.authority)}
         parameters |= settings or {}
         main = "".join(f"{name} = {value}\n" for name, value in parameters.items())
-        _configure(folder, main, _services(port, tls_port))
+        _configure(folder, main, _services(port, tls_port, proxy_port, xclient_port))
         command: list[str | Path] = [root / "usr/lib/postfix/sbin/master", "-d", "-c", folder / "config"]
-        ports = [port] if tls_port is None else [port, tls_port]
+        ports = [number for number in (port, tls_port, proxy_port, xclient_port) if number is not None]
         variables = {**environment(root), "MAIL_CONFIG": str(folder / "config")}
+        if sasl == "cyrus":
+            owner = pwd.getpwnam(MAIL_OWNER)
+            reader = Account(owner.pw_uid, owner.pw_gid)
+            # Debian's Postfix looks there, whatever cyrus_sasl_config_path says.
+            variables |= write_settings(folder / "config" / "sasl", "smtpd", user, password, reader)
         log_file = folder / "log"
         with running(command, ports=ports, output=log_file, environment=variables):
-            yield MailServer(HOST, port, tls_port, log_file, maildirs)
+            yield MailServer(HOST, port, tls_port, log_file, maildirs, proxy_port=proxy_port, xclient_port=xclient_port)
 
 
 def _make_folders(folder: Path) -> dict[str, Path]:
@@ -128,7 +166,7 @@ def _parameters(root: Path, folder: Path, size_limit: int) -> dict[str, str]:
         "maillog_file": str(folder / "log"),
         "maillog_file_prefixes": str(folder),
         # master keeps only these variables for the daemons it starts.
-        "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH TZ LANG=C",
+        "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH OPENSSL_CONF TZ LANG=C",
         "mail_owner": MAIL_OWNER,
         "setgid_group": SETGID_GROUP,
         "default_privs": DELIVERS_AS,
@@ -170,8 +208,12 @@ def _parameters(root: Path, folder: Path, size_limit: int) -> dict[str, str]:
     }
 
 
-def _services(port: int, tls_port: int | None) -> str:
-    lines = [f"{HOST}:{port} inet n - n - - smtpd"]
+def _services(port: int, tls_port: int | None, proxy_port: int, xclient_port: int) -> str:
+    lines = [
+        f"{HOST}:{port} inet n - n - - smtpd",
+        f"{HOST}:{proxy_port} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy",
+        f"{HOST}:{xclient_port} inet n - n - - smtpd -o smtpd_authorized_xclient_hosts=127.0.0.0/8",
+    ]
     if tls_port is not None:
         lines.append(f"{HOST}:{tls_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")
     return "\n".join([*lines, INNER_SERVICES])

@@ -22,6 +22,7 @@ from .certificates import Authority, Certificate
 from .debian import PeerMissing, tree
 from .exim import exim
 from .fixtures import skip_if_missing
+from .npm import npm_smtp_server
 from .postfix import postfix
 from .processes import free_port
 from .sink import Sink, smtp_sink, smtp_source
@@ -57,14 +58,17 @@ Starter = Callable[..., AbstractContextManager[Server]]
 serial = itertools.count()
 
 
-@pytest.fixture(params=["postfix_server", "exim_server", "aiosmtpd_server"])
+@pytest.fixture(params=["postfix_server", "exim_server", "npm_server", "aiosmtpd_server"])
 def server(request: pytest.FixtureRequest) -> Server:
     """Each server that knows mailboxes, in turn."""
     found: Server = request.getfixturevalue(request.param)
     return found
 
 
-@pytest.fixture(params=[postfix, exim, aiosmtpd_server], ids=["postfix", "exim", "aiosmtpd"])
+@pytest.fixture(
+    params=[postfix, exim, npm_smtp_server, aiosmtpd_server],
+    ids=["postfix", "exim", "npm", "aiosmtpd"],
+)
 def start(request: pytest.FixtureRequest) -> Starter:
     """Return the function that starts each of them."""
     found: Starter = request.param

@@ -19,6 +19,8 @@ UNKNOWN_RECIPIENT = "nobody@example.com"
 OUTSIDE_RECIPIENT = "someone@elsewhere.example"
 SENDER = "sender@yourdomain.com"
 REFUSED_SENDER = "refused@yourdomain.com"
+FULL_MAILBOX = "full@example.com"
+"""A mailbox over its quota, at the peers that know quotas; at all others it does not exist."""
 SIZE_LIMIT = 10_240_000
 
 USER = "sender@yourdomain.com"
@@ -35,6 +37,12 @@ class MailServer:
     """Where TLS begins on connect; ``None`` when the server was started without TLS."""
     log_file: Path
     maildirs: Mapping[str, Path]
+    proxy_port: int | None = None
+    """Where a client first has to send a header of the PROXY protocol."""
+    xclient_port: int | None = None
+    """Where XCLIENT is offered."""
+    lmtp_port: int | None = None
+    lmtp_socket: Path | None = None
 
     def deliveries(self, mailbox: str) -> list[bytes]:
         """Return the messages delivered to a mailbox so far, oldest first, as they lie on disk.

@@ -15,9 +15,11 @@ def outcome_sentence(transcript: Transcript) -> str:
     product = product_of(steps)
     server = f"The server ({product.name})" if product is not None else "The server"
     accepted = [address for step in steps if step.verb == "RCPT" and (address := _address(step))]
+    accepted = list(dict.fromkeys(accepted))
     recipients = accepted[0] if len(accepted) == 1 else f"{len(accepted)} recipients"
-    if any(step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok" for step in steps):
-        return f"{server} took the message for {recipients}."
+    taken = {step.numbers[0] for step in steps if step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok"}
+    if taken:
+        return f"{server} took {'the message' if len(taken) == 1 else f'{len(taken)} messages'} for {recipients}."
     if accepted:
         return f"{server} would take mail for {recipients}."
     last = next((step.stage for step in reversed(steps) if step.stage != "quit"), "dns")
