@@ -63,7 +63,9 @@ def opensmtpd(
         )
         command = inside(
             ["/usr/sbin/smtpd", "-d", "-f", configuration],
-            over={"/usr": [root / "usr"], "/etc": [folder / "etc"]} if root != Path("/") else {"/etc": [folder / "etc"]},
+            over={"/usr": [root / "usr"], "/etc": [folder / "etc"]}
+            if root != Path("/")
+            else {"/etc": [folder / "etc"]},
             at={"/var/lib": folder / "lib", "/var/spool": folder / "spool", "/run": folder / "run"},
             name=PACKAGE,
         )
@@ -84,7 +86,9 @@ def _write_accounts(etc: Path) -> None:
     owner = pwd.getpwnam(DELIVERS_AS)
     group = owner.pw_gid
     homes = etc.parent / "mail"
-    users = [f"{mailbox.partition('@')[0]}:x:{owner.pw_uid}:{group}::{homes}/{mailbox}:/bin/sh" for mailbox in MAILBOXES]
+    users = [
+        f"{mailbox.partition('@')[0]}:x:{owner.pw_uid}:{group}::{homes}/{mailbox}:/bin/sh" for mailbox in MAILBOXES
+    ]
     for mailbox in MAILBOXES:
         (homes / mailbox).mkdir()
         (homes / mailbox).chmod(0o755)

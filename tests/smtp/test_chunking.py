@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smtp.partners import PATH
 
 from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, ehlo, mail, rcpt
@@ -13,6 +12,7 @@ from ehlo.smtp.deviations import LocalProtocolError
 from ehlo.smtp.events import ChunkReceived, CommandRejected, ConnectionLost, NeedData, ReplyReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.states import State
+from smtp.partners import PATH
 from wire import CLOSED, Client, server
 
 READY = """

@@ -201,7 +201,11 @@ def test_they_agree(name: str) -> None:
 @pytest.mark.parametrize("wrong", [{"password": "wonderlane"}, {"user": "alicia"}])
 def test_wrong_credentials(name: str, wrong: dict[str, str]) -> None:
     with pytest.raises(MechanismError):
-        meet(name, Credentials(wrong.get("user", "alice"), wrong.get("password", "wonderland"), binding=BINDING), realm_of(ALICE))
+        meet(
+            name,
+            Credentials(wrong.get("user", "alice"), wrong.get("password", "wonderland"), binding=BINDING),
+            realm_of(ALICE),
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in BOTH if name.endswith("-PLUS")])

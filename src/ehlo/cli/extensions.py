@@ -42,7 +42,7 @@ def add_extension_options(parser: argparse.ArgumentParser, *, pipeline: str) -> 
     group.add_argument("--orcpt", metavar="ADDRESS", help="the original recipient (DSN)")
     group.add_argument("--deliver-by", metavar="SECONDS;MODE", help="e.g. 3600;R: bounce what takes longer (DELIVERBY)")
     group.add_argument("--require-tls", action="store_true", help="pass it on under TLS or not at all (REQUIRETLS)")
-    group.add_argument("--priority", metavar="-9..9", help="how urgent it is (MT-PRIORITY)")
+    group.add_argument("--priority", metavar="-9..9", help="how urgent it is, e.g. --priority=-3 (MT-PRIORITY)")
     group.add_argument("--hold-for", metavar="SECONDS", help="deliver it so much later (FUTURERELEASE)")
     group.add_argument("--hold-until", metavar="DATE-TIME", help="deliver it then, e.g. 2030-01-01T08:00:00Z")
     group.add_argument("--prdr", action="store_true", help="ask for a reply for each recipient after the message")
