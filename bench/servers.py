@@ -16,7 +16,7 @@ ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if name not in ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-}
+} | {"EHLO_CONFIG": ""}
 
 _AIOSMTPD = """
 import asyncio

@@ -39,9 +39,9 @@ def login_server(request: pytest.FixtureRequest, ca: Authority) -> Iterator[Peer
             yield server
 
 
-@pytest.fixture(params=MECHANISMS)
+@pytest.fixture(params=["PLAIN", "LOGIN"])
 def mechanism(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each mechanism, as the only one that the client knows."""
+    """Each mechanism that all of these servers offer, as the only one that the client knows."""
     monkeypatch.setattr("ehlo.smtp.sasl.MECHANISMS", {request.param: MECHANISMS[request.param]})
     return str(request.param)
 
@@ -96,7 +96,7 @@ def test_nothing_shows_the_password(mechanism: str, ehlo: Ehlo, login_server: Pe
 
 
 def test_no_password_in_clear(ehlo: Ehlo, login_server: Peer) -> None:
-    outcome = ehlo.check(login_server, *ENVELOPE, *LOGIN, "--starttls", "never")
+    outcome = ehlo.check(login_server, *ENVELOPE, *LOGIN, "--starttls", "never", "--auth", "PLAIN")
     assert outcome.answer == (16, "auth", "auth", "auth-in-clear")
     assert outcome.commands == ["EHLO", "QUIT"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.shell.script import unmet
 from ehlo.smtp.reply import Reply
 from ehlo.transcript.jsonl import read
+from peers.silent import Hang, Send, scripted
 
 EHLO = [sys.executable, "-m", "ehlo", "shell"]
 PASSWORD = "wonder+land"
@@ -221,3 +223,27 @@ def test_lines_without_an_end_and_of_any_octets(lab: RunningLab) -> None:
 def test_expectations(line: str, met: bool) -> None:
     assert (unmet(line, Reply(250, ("2.1.0 Ok",))) == "") is met
     assert unmet(line, None)
+
+
+@pytest.mark.parametrize("given", [b"NOOP\n", b""], ids=["waiting for an answer", "waiting for a line"])
+def test_ctrl_c_leaves_a_readable_record(given: bytes, tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    with scripted([Send(b"220 mail.example.com ESMTP\r\n"), Hang()]) as server:
+        command = [*EHLO, f"{server.host}:{server.port}", "--record", str(record)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
+            assert shell.stdin is not None
+            assert shell.stdout is not None
+            shell.stdin.write(given)
+            shell.stdin.flush()
+            while b"NOOP" not in (line := shell.stdout.readline()):
+                if b"Service ready" in line and not given:
+                    break
+            shell.send_signal(signal.SIGINT)
+            # Standard input stays open: nothing may wait for it.
+            assert shell.wait(30) == 130
+            assert shell.stderr is not None
+            assert shell.stderr.read() == b""
+    transcript = read(record.read_text().splitlines(keepends=True))
+    assert transcript.complete
+    assert [event.kind for event in transcript.events[-2:]] == ["error", "close"]
+    assert transcript.events[-2].fact("error") == "interrupted"

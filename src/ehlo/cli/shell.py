@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             return await status
         finally:
+            await shell.abandon("interrupted from the keyboard")
             if record is not None:
                 record.close()
 

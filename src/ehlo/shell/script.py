@@ -6,7 +6,9 @@ A line `< 250` is an expectation: the last reply must have this code, and contai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import threading
 from collections.abc import AsyncIterator
 from typing import TextIO
 
@@ -78,5 +80,16 @@ def unmet(line: str, reply: Reply | None) -> str:
 async def _lines(stream: TextIO) -> AsyncIterator[str]:
     """The lines of a stream as they come, read beside the session."""
     loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, stream.readline):
+    lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        # The loop may be gone when the next line comes, after Ctrl-C.
+        with contextlib.suppress(RuntimeError):
+            for line in stream:
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+            loop.call_soon_threadsafe(lines.put_nowait, "")
+
+    # A thread of the loop's own executor would keep the program from ending while it waits for a line.
+    threading.Thread(target=read, daemon=True).start()
+    while line := await lines.get():
         yield line.rstrip("\r\n")

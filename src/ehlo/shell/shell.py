@@ -142,6 +142,13 @@ class Shell:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def abandon(self, note: str) -> None:
+        """The program was told to stop at once: record why, and cut the connection."""
+        if self._task is not None and not self.over:
+            self.conversation.session.abandon(note)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
     # Waiting.
 
     def interrupt(self) -> None:

@@ -33,6 +33,9 @@ class Realm(NamedTuple):
         return user
 
 
+#: The fewest that scramp makes for every hash; passwords are kept in clear here, so more would protect nothing.
+_ITERATIONS = 10_000
+
 #: What it yields before the first challenge is not used.
 ServerExchange = Generator[bytes, bytes | None, str]
 
@@ -107,7 +110,7 @@ def _scram(name: str, realm: Realm) -> ServerExchange:
         if password is None:
             raise MechanismError("user or password is wrong")
         users.append(user)
-        salt, stored_key, server_key, iterations = mechanism.make_auth_info(password)
+        salt, stored_key, server_key, iterations = mechanism.make_auth_info(password, iteration_count=_ITERATIONS)
         return salt, stored_key, server_key, iterations
 
     text = (first or b"").decode("utf-8", "replace")
