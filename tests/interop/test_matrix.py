@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -260,7 +261,10 @@ def _proxy(version: str) -> Callable[[Meeting], bool]:
         target = f"{meeting.server.host}:{port}"
         meeting.check("--proxy", f"{version} 192.0.2.78:4711 192.0.2.1:25", target=target)
         if isinstance(meeting.server, MailServer):
-            assert "192.0.2.78" in meeting.server.log()
+            deadline = time.monotonic() + 30
+            while "192.0.2.78" not in meeting.server.log():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
         return True
 
     return feature
