@@ -92,8 +92,8 @@ class Meeting:
         target = self.target if port is None else f"{self.server.host}:{port}"
         # Some servers offer EXTERNAL only to those who have shown a certificate.
         own = self.ca.client(USER)
-        tls = TLSSettings(certificate=str(own.chain), key=str(own.key))
-        with ehlo.connect(target, ca_file=str(self.ca.file), insecure=True, tls=tls) as smtp:
+        settings = TLSSettings(certificate=str(own.chain), key=str(own.key))
+        with ehlo.connect(target, ca_file=str(self.ca.file), insecure=True, tls=settings) as smtp:
             smtp.ehlo()
             if tls and "STARTTLS" in smtp.capabilities:
                 smtp.starttls()

@@ -79,7 +79,7 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
         from ehlo.cli.json_output import print_document
         from ehlo.report.document import session_document
 
-        document = session_document(command, plan.target.to_json(), shown, verdict)
+        document = session_document(command, plan.target.to_json(), shown, verdict, show_secrets=args.show_secrets)
         if trials is not None:
             document["tls_versions"] = [trial.to_json() for trial in trials]
         print_document(document)
