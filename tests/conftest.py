@@ -13,10 +13,12 @@ from peers.fixtures import (
     exim_heavy_server,
     exim_server,
     npm_server,
+    opensmtpd_server,
     peer_program,
     postfix_auth_server,
     postfix_dovecot_server,
     postfix_server,
+    sendmail_server,
     sink_server,
 )
 
@@ -27,10 +29,12 @@ __all__ = [
     "exim_heavy_server",
     "exim_server",
     "npm_server",
+    "opensmtpd_server",
     "peer_program",
     "postfix_auth_server",
     "postfix_dovecot_server",
     "postfix_server",
+    "sendmail_server",
     "sink_server",
 ]
 

@@ -51,6 +51,8 @@ class Site(NamedTuple):
 SITES = (
     Site("Postfix", "postfix_auth_server"),
     Site("Exim", "exim_heavy_server"),
+    Site("OpenSMTPD", "opensmtpd_server", proxy=("v2",)),
+    Site("Sendmail", "sendmail_server"),
     Site("Dovecot submission", "dovecot_server"),
     Site("Dovecot LMTP", "dovecot_server", lmtp=True),
     Site("aiosmtpd", "aiosmtpd_auth_server"),
@@ -243,6 +245,14 @@ def _lmtp(meeting: Meeting) -> bool:
     return True
 
 
+def _pipe(meeting: Meeting) -> bool:
+    command = getattr(meeting.server, "pipe", None)
+    if command is None or meeting.site.lmtp:
+        return False
+    meeting.send(target=f"pipe:{command}")
+    return True
+
+
 def _xclient(meeting: Meeting) -> bool:
     port = getattr(meeting.server, "xclient_port", None)
     if port is None or meeting.site.lmtp or "XCLIENT" not in meeting.offers(port=port):
@@ -295,6 +305,7 @@ FEATURES: dict[str, Callable[[Meeting], bool]] = {
     "PRDR": _prdr,
     "DELIVERBY": _deliver_by,
     "LMTP": _lmtp,
+    "a pipe to a command": _pipe,
     "XCLIENT": _xclient,
     "PROXY v1": _proxy("v1"),
     "PROXY v2": _proxy("v2"),

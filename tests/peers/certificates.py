@@ -80,6 +80,10 @@ class Authority:
         """Issue a certificate; `name` is only that of its files."""
         return self._written(name, self._ca.issue_cert(*identities, not_before=not_before, not_after=not_after))
 
+    def rsa(self) -> Certificate:
+        """Issue a good certificate with a key of the old kind, which some servers need."""
+        return self._written("rsa", self._ca.issue_cert(*SERVER_NAMES, key_type=trustme.KeyType.RSA))
+
     def client(self, name: str) -> Certificate:
         """Issue a certificate for a client to show, with the name of a user as its common name."""
         return self._written("client", self._ca.issue_cert(name, common_name=name))

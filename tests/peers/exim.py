@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def exim(
         with running(command, ports=ports, output=folder / "output", environment=variables):
             maildirs = {mailbox: folder / "mail" / mailbox for mailbox in MAILBOXES}
             log_file = folder / "log" / "main.log"
-            yield MailServer(HOST, port, tls_port, log_file, maildirs, proxy_port=proxy_port)
+            assignments = [f"{name}={value}" for name, value in variables.items()]
+            pipe = shlex.join(["env", *assignments, str(binary), "-C", str(configuration), "-bs"])
+            yield MailServer(HOST, port, tls_port, log_file, maildirs, proxy_port=proxy_port, pipe=pipe)
 
 
 def _account() -> Account:

@@ -17,7 +17,9 @@ from .certificates import Authority
 from .dovecot import DovecotServer, dovecot
 from .exim import exim
 from .npm import npm_smtp_server
+from .opensmtpd import opensmtpd
 from .postfix import postfix
+from .sendmail import sendmail
 from .sink import Sink, smtp_sink
 from .world import MailServer
 
@@ -28,10 +30,12 @@ __all__ = [
     "exim_heavy_server",
     "exim_server",
     "npm_server",
+    "opensmtpd_server",
     "peer_program",
     "postfix_auth_server",
     "postfix_dovecot_server",
     "postfix_server",
+    "sendmail_server",
     "sink_server",
     "skip_if_missing",
 ]
@@ -98,6 +102,20 @@ def dovecot_server(ca: Authority) -> Iterator[DovecotServer]:
 def npm_server(ca: Authority) -> Iterator[MailServer]:
     """Run the npm package smtp-server with all it knows, which asks clients for a certificate."""
     with skip_if_missing(), npm_smtp_server(ca.good, ask_certificate=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def opensmtpd_server(ca: Authority) -> Iterator[MailServer]:
+    """Run OpenSMTPD with STARTTLS and TLS on connect, and AUTH under TLS."""
+    with skip_if_missing(), opensmtpd(ca.good) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sendmail_server(ca: Authority) -> Iterator[MailServer]:
+    """Run Sendmail with STARTTLS, TLS on connect and AUTH; it asks clients for a certificate."""
+    with skip_if_missing(), sendmail(ca.good) as server:
         yield server
 
 

@@ -7,6 +7,7 @@ one place. In the mount namespace it runs in all that is there, and every mailbo
 from __future__ import annotations
 
 import contextlib
+import os
 import pwd
 import subprocess
 from collections.abc import Iterator
@@ -92,8 +93,6 @@ def _write_accounts(etc: Path) -> None:
     for mailbox in MAILBOXES:
         (homes / mailbox).mkdir()
         (homes / mailbox).chmod(0o755)
-        import os
-
         os.chown(homes / mailbox, owner.pw_uid, group)
     (etc / "passwd").write_text("\n".join([ACCOUNTS, *users, ""]))
     (etc / "group").write_text(f"root:x:0:\nopensmtpd:x:65530:\nopensmtpq:x:65529:\nmail:x:{group}:\n")
@@ -119,9 +118,10 @@ pki {SERVER_NAME} key "{{files.key}}"
 CONFIGURATION = f"""\
 smtp max-message-size "{{size_limit}}"
 table credentials file:{{folder}}/credentials
+table mailboxes {{{{ {", ".join(f'"{mailbox}"' for mailbox in MAILBOXES)} }}}}
 table refused {{{{ "{REFUSED_SENDER}" }}}}
 filter "refuse" phase mail-from match mail-from <refused> reject "550 5.7.1 Sender refused"
 {{listeners}}
 action "deliver" maildir "{{folder}}/mail/%{{{{dest.user}}}}@{DOMAIN}"
-match from any for domain "{DOMAIN}" action "deliver"
+match from any for rcpt-to <mailboxes> action "deliver"
 """

@@ -19,7 +19,9 @@ from .dovecot import dovecot
 from .exim import exim
 from .fixtures import skip_if_missing
 from .npm import npm_smtp_server
+from .opensmtpd import opensmtpd
 from .postfix import postfix
+from .sendmail import sendmail
 from .world import FULL_MAILBOX, HOST, SENDER, UNKNOWN_RECIPIENT, MailServer
 
 pytestmark = pytest.mark.peer
@@ -37,16 +39,28 @@ KEYWORDS = {
     "postfix_dovecot_server": "AUTH",
     "exim_server": "8BITMIME AUTH CHUNKING DSN PIPECONNECT PIPELINING PRDR SIZE SMTPUTF8 STARTTLS",
     "exim_heavy_server": "8BITMIME AUTH CHUNKING DSN PIPECONNECT PIPELINING PRDR SIZE SMTPUTF8 STARTTLS",
+    "opensmtpd_server": "8BITMIME DSN ENHANCEDSTATUSCODES HELP SIZE STARTTLS",
+    "sendmail_server": "8BITMIME AUTH DELIVERBY DSN ENHANCEDSTATUSCODES ETRN EXPN HELP PIPELINING SIZE STARTTLS VERB",
     "npm_server": "8BITMIME AUTH DSN ENHANCEDSTATUSCODES PIPELINING SIZE SMTPUTF8 STARTTLS",
 }
 WITH_PROXY = [
     *((name, version) for name in ("dovecot_server", "postfix_server", "exim_heavy_server") for version in (1, 2)),
     ("npm_server", 1),
+    ("opensmtpd_server", 2),
 ]
 WITH_XCLIENT = ["dovecot_server", "postfix_server", "npm_server"]
-WITH_TLS_ON_CONNECT = ["dovecot_server", "postfix_server", "exim_server", "exim_heavy_server", "npm_server"]
+WITH_TLS_ON_CONNECT = [
+    *("dovecot_server", "postfix_server", "exim_server", "exim_heavy_server"),
+    *("opensmtpd_server", "sendmail_server", "npm_server"),
+]
 SPEAKING_LMTP = ["dovecot_server", "npm_server"]
-ASKING_FOR_CERTIFICATES = ["dovecot_server", "postfix_auth_server", "exim_heavy_server", "npm_server"]
+ASKING_FOR_CERTIFICATES = [
+    "dovecot_server",
+    "postfix_auth_server",
+    "exim_heavy_server",
+    "npm_server",
+    "sendmail_server",
+]
 
 Starter = Callable[[Authority], AbstractContextManager[MailServer]]
 STARTERS: dict[str, Starter] = {
@@ -54,6 +68,8 @@ STARTERS: dict[str, Starter] = {
     "exim": lambda ca: exim(ca.good),
     "exim_heavy": lambda ca: exim(ca.good, heavy=True),
     "dovecot": lambda ca: dovecot(ca.good),
+    "opensmtpd": lambda ca: opensmtpd(ca.good),
+    "sendmail": lambda ca: sendmail(ca.good),
     "npm": lambda ca: npm_smtp_server(ca.good),
 }
 

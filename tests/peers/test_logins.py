@@ -27,6 +27,9 @@ MSMTP = {
     "postfix_dovecot_server": "plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer",
     "exim_server": "plain login cram-md5",
     "exim_heavy_server": "plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 external",
+    "opensmtpd_server": "plain login",
+    # EXTERNAL, too, but any certificate of a known authority is right for it.
+    "sendmail_server": "plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256",
     "npm_server": "plain login cram-md5 xoauth2",
 }
 

@@ -58,7 +58,9 @@ Starter = Callable[..., AbstractContextManager[Server]]
 serial = itertools.count()
 
 
-@pytest.fixture(params=["postfix_server", "exim_server", "npm_server", "aiosmtpd_server"])
+@pytest.fixture(
+    params=["postfix_server", "exim_server", "npm_server", "opensmtpd_server", "sendmail_server", "aiosmtpd_server"]
+)
 def server(request: pytest.FixtureRequest) -> Server:
     """Each server that knows mailboxes, in turn."""
     found: Server = request.getfixturevalue(request.param)
@@ -92,7 +94,12 @@ def session(server: Server | Sink, host: str = HOST) -> Iterator[smtplib.SMTP]:
 
 def message() -> bytes:
     """Return a message like no other, with everything in it that a transfer can break."""
-    header = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: number {next(serial)}\r\n\r\n"
+    number = next(serial)
+    # With a date and an identity: some servers give a message those that has none.
+    header = (
+        f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: number {number}\r\n"
+        f"Date: Mon, 5 Jan 2026 10:00:00 +0000\r\nMessage-ID: <{number}@yourdomain.com>\r\n\r\n"
+    )
     return header.encode() + BODY
 
 
@@ -125,9 +132,11 @@ def test_refuses_a_sender(client: smtplib.SMTP) -> None:
     assert client.mail(SENDER)[0] == 250
 
 
-def test_refuses_a_declared_size(client: smtplib.SMTP) -> None:
+def test_refuses_a_declared_size(client: smtplib.SMTP, request: pytest.FixtureRequest) -> None:
     assert client.esmtp_features["size"] == str(SIZE_LIMIT)
-    assert client.mail(SENDER, [f"SIZE={SIZE_LIMIT * 2}"])[0] == 552
+    # OpenSMTPD does not look at the size that is declared, only at what then comes.
+    expected = 250 if request.node.callspec.params["server"] == "opensmtpd_server" else 552
+    assert client.mail(SENDER, [f"SIZE={SIZE_LIMIT * 2}"])[0] == expected
 
 
 def test_refuses_content_that_is_too_large(start: Starter) -> None:

@@ -43,6 +43,8 @@ class MailServer:
     """Where XCLIENT is offered."""
     lmtp_port: int | None = None
     lmtp_socket: Path | None = None
+    pipe: str | None = None
+    """A command that speaks SMTP on its standard input and output, and delivers to the same mailboxes."""
 
     def deliveries(self, mailbox: str) -> list[bytes]:
         """Return the messages delivered to a mailbox so far, oldest first, as they lie on disk.
