@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ehlo.transcript import SOFTWARE, Event, Recorder
+from ehlo.transcript import SOFTWARE, Event, Recorder, jsonl
 
 
 def clock(*times: float) -> Iterator[float]:
@@ -38,6 +38,13 @@ def test_times_count_from_the_start() -> None:
         Event(0.75, "server", "line", "banner", b"220 x\r\n", 0.625),
         Event(1.0, "client", "close", "quit"),
     ]
+
+
+@given(st.floats(0, 1e6))
+def test_a_file_keeps_the_very_times_of_the_session(seconds: float) -> None:
+    record = recorder(100.0 + seconds)
+    record.add("client", "close", "quit", first=0.1)
+    assert jsonl.event_from_json(jsonl.event_to_json(record.events[0])) == record.events[0]
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,11 @@ class Recorder:
         return Transcript(self.header, self.events)
 
     def now(self) -> float:
-        """Seconds since the session started."""
-        return self._clock() - self._zero
+        """Seconds since the session started, in whole microseconds: what a file keeps of it.
+
+        A session that is shown again from its file shows the same times as while it ran.
+        """
+        return round(self._clock() - self._zero, 6)
 
     def add(
         self,
@@ -94,7 +97,7 @@ class Recorder:
         facts: Facts = NO_FACTS,
     ) -> None:
         """Record something that happened, or ended, now."""
-        self.put(Event(self._clock() - self._zero, who, kind, stage, data, first, facts))
+        self.put(Event(self.now(), who, kind, stage, data, first, facts))
 
     def _put_and_tell(self, event: Event) -> None:
         self.events.append(event)
@@ -103,7 +106,7 @@ class Recorder:
 
     def add_lines(self, who: Who, stage: Stage, data: bytes) -> float:
         """Record the lines in `data`, which were sent just now; gives the time."""
-        t = self._clock() - self._zero
+        t = self.now()
         if data and data.find(b"\n") == len(data) - 1:
             self.put(_new(Event, (t, who, "line", stage, data, None, NO_FACTS)))
         else:
