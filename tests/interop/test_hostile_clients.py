@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ehlo.lab import Lab, RunningLab
+from ehlo.lab import Lab, Limits, Policy, RunningLab
 from ehlo.transcript import Transcript
 
 ENVELOPE = b"EHLO x.org\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<recipient@example.com>\r\nDATA\r\n"
@@ -18,7 +18,7 @@ ENVELOPE = b"EHLO x.org\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<recipient@example.com
 
 @pytest.fixture(name="lab")
 def running_lab() -> Iterator[RunningLab]:
-    with Lab(idle_timeout=30).running() as lab:
+    with Lab(policy=Policy(limits=Limits(idle=30))).running() as lab:
         yield lab
         # Whatever a test's client did: the next one is served.
         assert talk(lab, b"EHLO next.org\r\nQUIT\r\n").endswith(b"221 2.0.0 Bye\r\n")
@@ -110,7 +110,7 @@ def test_a_reset_ends_the_session(lab: RunningLab) -> None:
 
 def test_a_silent_client_is_let_go() -> None:
     with (
-        Lab(idle_timeout=0.2).running() as lab,
+        Lab(policy=Policy(limits=Limits(idle=0.2))).running() as lab,
         socket.create_connection((lab.host, lab.port), timeout=30) as client,
         client.makefile("rb") as replies,
     ):

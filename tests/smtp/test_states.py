@@ -7,6 +7,8 @@ import pytest
 from ehlo.smtp.command import parse_command
 from ehlo.smtp.deviations import LocalProtocolError
 from ehlo.smtp.events import AuthResponse, ChunkReceived, CommandReceived, CommandRejected, NeedData
+from ehlo.smtp.reply import Reply
+from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.states import ALLOWED, State, after, why_not
 from wire import Client, Server, client, server
 
@@ -120,6 +122,10 @@ def test_server(state: State, verb: str, allowed: bool) -> None:
         # Its octets follow whatever its fate (RFC 3030 §2), so it comes in any case.
         assert isinstance(event, ChunkReceived)
         assert (event.refusal is None) is allowed
+    elif verb == "LHLO":
+        # A server of SMTP does not know it (RFC 2033 §4.1), whatever the state.
+        assert isinstance(event, CommandRejected)
+        assert event.reply.code == 500
     elif allowed:
         assert isinstance(event, CommandReceived)
         assert event.command.verb == verb
@@ -210,3 +216,17 @@ def test_the_reason_names_the_state() -> None:
     assert why_not(State.MAIL, "DATA") == (
         "DATA may not be given here: the sender was accepted: recipients are due (RFC 5321 §4.1.4)."
     )
+
+
+def test_lmtp_has_lhlo_and_nothing_else() -> None:
+    conn = ServerConnection(lmtp=True)
+    conn.send(Reply(220, ("here",)))
+    conn.receive_data(b"EHLO x\r\nHELO x\r\nLHLO x\r\n")
+    for verb in ("EHLO", "HELO"):
+        event = conn.next_event()
+        assert isinstance(event, CommandRejected)
+        assert (event.verb, event.reply.code) == (verb, 500)
+        conn.send(event.reply)
+    event = conn.next_event()
+    assert isinstance(event, CommandReceived)
+    assert event.command.verb == "LHLO"

@@ -10,7 +10,7 @@ from ehlo.cli.options import add_colour_option
 from ehlo.diagnosis.judge import judge
 from ehlo.knowledge.data import read_data
 from ehlo.knowledge.language import meaning_of_keyword
-from ehlo.lab.lab import Lab, RunningLab
+from ehlo.lab import Lab, RunningLab
 from ehlo.net.blocking import run as run_session
 from ehlo.probe.plan import Plan
 from ehlo.probe.target import parse_target

@@ -14,7 +14,7 @@ from ehlo.cli.commands import UsageError
 from ehlo.cli.files import read_file
 from ehlo.cli.options import add_colour_option, path_from
 from ehlo.lab.authority import Identity
-from ehlo.lab.lab import Lab
+from ehlo.lab.lab import Lab, Watcher
 from ehlo.lab.policy import Policy
 from ehlo.report.style import Style, style_of
 from ehlo.report.text import safe
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the lab until it is stopped."""
     style = style_of(sys.stdout, args.color)
-    lab = Lab(policy=_policy(args), identity=_identity(args), watcher=None if args.quiet else SessionLog(style).show)
+    lab = Lab(policy=_policy(args), identity=_identity(args), watchers=[] if args.quiet else [SessionLog(style)])
     if args.ca_out:
         try:
             Path(args.ca_out).write_bytes(lab.identity.authority)
@@ -103,14 +103,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-class SessionLog:
+class SessionLog(Watcher):
     """Shows the conversations of a lab, line by line, each with its session's number."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
         self._redactors: dict[int, Redactor] = {}
 
-    def show(self, number: int, event: Event) -> None:
+    def happened(self, number: int, event: Event) -> None:
         """Show an event."""
         event = self._redactors.setdefault(number, Redactor()).redact(event)
         text = self._text(event)

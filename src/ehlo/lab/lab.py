@@ -1,41 +1,78 @@
-"""The lab server: sessions by `serve`, certificates by `authority`, and what has been received."""
+"""The lab server: sessions by `serve`, certificates by `authority`, faults by `faults`, what came in by `store`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import threading
-from collections import deque
-from collections.abc import Callable
-from functools import cached_property
-from types import TracebackType
-from typing import Self
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
-from ehlo.lab.authority import Identity, make_identity, server_context
+from ehlo.lab.answers import Envelope
+from ehlo.lab.authority import Authority, Identity, server_context
+from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
 from ehlo.lab.policy import Message, Policy
-from ehlo.lab.serve import IDLE_TIMEOUT, Serve
+from ehlo.lab.serve import Certificates, Entry, Serve
+from ehlo.lab.store import Store
 from ehlo.net.aio import Server
+from ehlo.net.intents import Flow, Send
 from ehlo.net.session import Session
+from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.transcript.event import Event
 from ehlo.transcript.transcript import Recorder, Transcript
 
-#: How much is kept; older ones make room.
-KEPT_MESSAGES = 1000
-KEPT_SESSIONS = 1000
-#: Bounds memory and file descriptors: a further client is turned away by a closed connection.
-MAX_SESSIONS = 5000
+if TYPE_CHECKING:
+    from ehlo.lab.running import RunningLab
+    from ehlo.lab.scenario import Scenario
 
-#: Called with the session's number and each of its events.
-Watcher = Callable[[int, Event], None]
+#: How often what came in is written to the store, and memory is looked after, in seconds.
+_TICK = 0.2
+
+#: The doors of a lab, each a port: in clear, TLS on connect (RFC 8314), LMTP (RFC 2033), and behind a proxy.
+Door = Literal["smtp", "smtps", "lmtp", "proxy"]
+DOORS: tuple[Door, ...] = get_args(Door)
+_ENTRIES: dict[Door, Entry] = {
+    "smtp": Entry(),
+    "smtps": Entry(tls=True),
+    "lmtp": Entry(lmtp=True),
+    "proxy": Entry(proxy=True),
+}
+
+
+class Watcher:
+    """Hears of what happens in a lab, on the lab's thread. A watcher overrides what it wants to hear."""
+
+    def began(self, number: int, transcript: Transcript) -> None:
+        """A session has begun."""
+
+    def happened(self, number: int, event: Event) -> None:
+        """Something was recorded in a session."""
+
+    def ended(self, number: int) -> None:
+        """A session is over."""
+
+    def received(self, message: Message) -> None:
+        """A message was taken."""
+
+    def faults_changed(self) -> None:
+        """A fault came, went, was switched, or has struck."""
+
+    def scenario_changed(self) -> None:
+        """Another scenario is in use."""
 
 
 class Lab:
     """A mail server to practise and to test against. It delivers nothing and relays nothing.
 
-    `messages` and `sessions` hold what came in, the newest last. Use it on an event loop with
-    `start` and `stop`, or from ordinary code with `running()`.
+    How it behaves comes from a `scenario`, or from a `persona`, a `policy` and `faults` of one's own, which outweigh
+    the scenario's. What comes in is kept in `store`; None keeps nothing. Use it on an event loop with `start` and
+    `stop`, or from ordinary code with `running()`.
     """
 
     def __init__(
@@ -43,118 +80,269 @@ class Lab:
         persona: Persona | None = None,
         policy: Policy | None = None,
         *,
+        scenario: Scenario | None = None,
+        faults: Iterable[Fault] = (),
+        seed: int = 0,
         identity: Identity | None = None,
-        watcher: Watcher | None = None,
-        idle_timeout: float = IDLE_TIMEOUT,
-        keep_messages: int = KEPT_MESSAGES,
-        keep_sessions: int = KEPT_SESSIONS,
+        store: Store | Literal["memory"] | None = "memory",
+        watchers: Iterable[Watcher] = (),
     ) -> None:
         self.persona = persona or load_persona()
         self.policy = policy or Policy()
-        self.messages: deque[Message] = deque(maxlen=keep_messages)
-        self.sessions: deque[Transcript] = deque(maxlen=keep_sessions)
+        self.scenario: Scenario | None = None
+        self.store = Store() if store == "memory" else store
+        self.faults = Faults(faults, seed=seed, on_change=self._faults_changed)
+        self.ports: dict[str, int] = {}
+        self.host = ""
+        self._watchers: list[Watcher] = list(watchers)
+        if scenario is not None:
+            self.use(scenario)
+            self.persona, self.policy = persona or self.persona, policy or self.policy
+            self.faults.replace((*scenario.faults, *faults), seed or scenario.seed)
         self._given_identity = identity
-        self._watcher = watcher
-        self._idle_timeout = idle_timeout
-        self._server = Server(self._make_session)
-        self._count = 0
+        self._authority: Authority | None = None
+        self._contexts: dict[tuple[str, str, str, str], ssl.SSLContext] = {}
+        self._servers: list[Server] = []
+        self._ticking: asyncio.Task[None] | None = None
+        self._sessions: dict[Session, _Place] = {}
+        self._from: Counter[str] = Counter()
+        self._count = self.store.last_session if self.store else 0
+        self._before = self._count
+        self._crowded = False
+        self._arrival = threading.Condition()
+        self._awaited = 0
+
+    # What came in.
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages that are kept, the newest last."""
+        return self.store.received() if self.store else []
+
+    @property
+    def sessions(self) -> list[Transcript]:
+        """The transcripts of the sessions that are kept, those that run among them, the newest last."""
+        return self.store.transcripts() if self.store else []
 
     @property
     def session_count(self) -> int:
-        """How many sessions there have been."""
-        return self._count
+        """How many sessions there have been since the lab was made."""
+        return self._count - self._before
 
-    @cached_property
+    def is_running(self, number: int) -> bool:
+        """Whether a session has not ended yet."""
+        return any(place.number == number for place in tuple(self._sessions.values()))
+
+    def wait_until(self, holds: Callable[[], bool], timeout: float) -> bool:
+        """Wait, on another thread than the lab's, until what messages bring about holds; whether it does."""
+        end = time.monotonic() + timeout
+        with self._arrival:
+            self._awaited += 1
+            try:
+                while not (so := holds()):
+                    left = end - time.monotonic()
+                    if left <= 0 or not self._arrival.wait(left):
+                        return holds()
+                return so
+            finally:
+                self._awaited -= 1
+
+    # How it behaves.
+
+    def use(self, scenario: Scenario) -> None:
+        """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
+        persona = load_persona(scenario.persona)
+        self.persona = persona.at(scenario.host) if scenario.host else persona
+        self.policy = scenario.policy
+        self.scenario = scenario
+        self.faults.replace(scenario.faults, scenario.seed)
+        for watcher in self._watchers:
+            watcher.scenario_changed()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell one more of what happens, in the sessions that begin from now on."""
+        self._watchers.append(watcher)
+
+    def _faults_changed(self) -> None:
+        for watcher in self._watchers:
+            watcher.faults_changed()
+
+    # Certificates.
+
+    @property
+    def authority(self) -> Authority:
+        """Who signs the lab's own certificates; made when first needed."""
+        if self._authority is None:
+            self._authority = Authority("localhost", "127.0.0.1", "::1")
+        return self._authority
+
+    @property
     def identity(self) -> Identity:
-        """The server's certificate; made when it is first needed, if none was given."""
-        return self._given_identity or make_identity(self.persona.host, "localhost", "127.0.0.1", "::1")
+        """The server's certificate: the one given, or one that is made when first needed."""
+        return self._given_identity or self.authority.issue(host=self.persona.host)
 
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        return server_context(self.identity)
+    def _identity(self, kind: str) -> Identity:
+        return self.authority.issue(kind, self.persona.host) if kind else self.identity
 
-    @cached_property
+    def _context(self, kind: str, lowest: str, highest: str) -> ssl.SSLContext:
+        key = (kind, lowest, highest, self.persona.host)
+        if key not in self._contexts:
+            self._contexts[key] = server_context(self._identity(kind), lowest, highest)
+        return self._contexts[key]
+
     def _endpoint(self) -> bytes:
         """The channel binding tls-server-end-point of the server's certificate."""
         from ehlo.net.certificates import endpoint_hash
 
         return endpoint_hash(ssl.PEM_cert_to_DER_cert(self.identity.certificate.decode("ascii")))
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Listen; gives the port. Raises `OSError` when that is not possible."""
-        return await self._server.start(host, port)
+    # Its life.
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, doors: Mapping[Door, int] | None = None) -> int:
+        """Listen at `port` for SMTP, and at each of the other `doors`; 0 is any that is free.
+
+        Gives the SMTP port; `ports` has all of them. Raises `OSError` when that is not possible.
+        """
+        self.host = host
+        try:
+            for door, wanted in {"smtp": port, **(doors or {})}.items():
+                server = Server(partial(self._make_session, _ENTRIES[door]), self._ended)
+                self.ports[door] = await server.start(host, wanted)
+                self._servers.append(server)
+        except OSError:
+            await self.stop()
+            raise
+        self._ticking = asyncio.create_task(self._tick())
+        return self.ports["smtp"]
 
     async def stop(self) -> None:
-        """Stop listening and end all sessions."""
-        await self._server.stop()
+        """Stop listening, say goodbye to the clients, and write what waits. The store stays open."""
+        farewell = self.persona.say("shutdown").encode()
+        for server in self._servers:
+            await server.stop(farewell)
+        self._servers.clear()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+            self._ticking = None
+        for session in tuple(self._sessions):
+            self._ended(session)
+        if self.store is not None:
+            self.store.flush()
 
-    def running(self, host: str = "127.0.0.1", port: int = 0) -> RunningLab:
+    def running(self, host: str = "127.0.0.1", port: int = 0, doors: Mapping[Door, int] | None = None) -> RunningLab:
         """The lab in a thread of its own: `with Lab().running() as lab: lab.port`."""
-        return RunningLab(self, host, port)
+        from ehlo.lab.running import RunningLab
 
-    def _make_session(self, host: str, port: int) -> Session | None:
-        if self._server.sessions >= MAX_SESSIONS:
-            return None
+        return RunningLab(self, host, port, doors)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            if self.store is not None:
+                self.store.flush()
+            self._bound_memory()
+
+    def _bound_memory(self) -> None:
+        """While unfinished messages take too much, no further ones are begun, and these are not kept whole."""
+        held = sum(place.connection.held for place in self._sessions.values())
+        self._crowded = held > self.policy.limits.memory
+        if self._crowded:
+            for place in self._sessions.values():
+                place.connection.max_message = min(place.connection.max_message, place.connection.held)
+
+    # Sessions.
+
+    def _make_session(self, entry: Entry, host: str, port: int) -> Session | None:
         self._count += 1
-        watcher, number = self._watcher, self._count
-        listener = None if watcher is None else lambda event: watcher(number, event)
-        connection = ServerConnection(max_message=self.persona.size)
-        recorder = Recorder("server", f"{host}:{port}", listener=listener)
-        self.sessions.append(recorder.transcript)
-        serve = Serve(
-            connection,
-            recorder,
-            self.persona,
-            self.policy,
-            deliver=self.messages.append,
-            context=lambda: self._context,
-            endpoint=lambda: self._endpoint,
-            idle_timeout=self._idle_timeout,
+        number, persona, policy, limits = self._count, self.persona, self.policy, self.policy.limits
+        connection = ServerConnection(
+            max_message=limits.size or persona.size, lmtp=entry.lmtp, lenient=policy.bare_lf == "lenient"
         )
-        return Session(connection, recorder, serve.flow(), "server")
+        recorder = Recorder("server", f"{host}:{port}", listener=self._listener(number))
+        if self.store is not None:
+            self.store.begin_session(number, recorder.transcript)
+        for watcher in self._watchers:
+            watcher.began(number, recorder.transcript)
+        self._from[host] += 1
+        if turned_away := self._turned_away(host):
+            flow = _goodbye(connection, turned_away)
+        else:
+            serve = Serve(
+                connection,
+                recorder,
+                persona,
+                policy,
+                self.faults,
+                deliver=partial(self._take, number, recorder.transcript),
+                held=self.store.held if self.store else lambda _: 0,
+                certificates=Certificates(self._context, self._endpoint),
+                entry=entry,
+                client=host,
+                number=number,
+            )
+            flow = serve.flow()
+        session = Session(connection, recorder, flow, "server")
+        self._sessions[session] = _Place(number, host, connection)
+        return session
 
+    def _listener(self, number: int) -> Callable[[Event], None] | None:
+        if not self._watchers:
+            return None
+        if len(self._watchers) == 1:
+            return partial(self._watchers[0].happened, number)
 
-class RunningLab:
-    """A lab in a thread, as a context manager. `port` is where it listens."""
+        def tell(event: Event) -> None:
+            for watcher in self._watchers:
+                watcher.happened(number, event)
 
-    def __init__(self, lab: Lab, host: str, port: int) -> None:
-        self.lab = lab
-        self.host = host
-        self.port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="ehlo lab", daemon=True)
-        self._started = threading.Event()
-        self._error: OSError | None = None
-        self._stop = asyncio.Event()
+        return tell
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._started.wait()
-        if self._error is not None:
-            self._thread.join()
-            raise self._error
-        return self
+    def _turned_away(self, host: str) -> Reply | None:
+        """What a client hears for whom there is no room."""
+        limits, persona = self.policy.limits, self.persona
+        if len(self._sessions) >= limits.sessions:
+            return persona.say("too-many-sessions")
+        if limits.per_client and self._from[host] > limits.per_client:
+            return persona.reply("too-many-from-client", address=host)
+        return None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+    def _take(self, number: int, transcript: Transcript, envelope: Envelope) -> bool:
+        id_, sender, recipients, content, client, user = envelope
+        message = Message(id_, sender, recipients, content, transcript, number, client, user)
+        if self._crowded or (self.store is not None and not self.store.add_message(message)):
+            return False
+        for watcher in self._watchers:
+            watcher.received(message)
+        if self._awaited:
+            with self._arrival:
+                self._arrival.notify_all()
+        return True
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        try:
-            self.port = await self.lab.start(self.host, self.port)
-        except OSError as error:
-            self._error = error
+    def _ended(self, session: Session) -> None:
+        place = self._sessions.pop(session, None)
+        if place is None:
             return
-        finally:
-            self._started.set()
-        await self._stop.wait()
-        await self.lab.stop()
+        self._from[place.client] -= 1
+        if not self._from[place.client]:
+            del self._from[place.client]
+        if self.store is not None:
+            self.store.end_session(place.number)
+        for watcher in self._watchers:
+            watcher.ended(place.number)
+
+
+class _Place:
+    """What the lab remembers of a session that runs."""
+
+    __slots__ = ("client", "connection", "number")
+
+    def __init__(self, number: int, client: str, connection: ServerConnection) -> None:
+        self.number = number
+        self.client = client
+        self.connection = connection
+
+
+def _goodbye(connection: ServerConnection, reply: Reply) -> Flow:
+    yield Send(connection.send(reply), "banner")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import tomllib
+from email.utils import localtime
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -12,23 +15,53 @@ from ehlo.smtp.reply import Reply
 class Persona(NamedTuple):
     """A way of talking.
 
-    `replies` maps a situation to its reply. `size` is the bound on a message in octets, `recipients`
-    that on a transaction's recipients, `errors` that on a session's refusals.
+    `replies` maps a situation to its reply, `hello` is the first line of the answer to EHLO. `size` is the bound on
+    a message in octets, `recipients` that on a transaction's recipients, `errors` that on a session's refusals.
+    Without `keywords` it does not know EHLO.
     """
 
     name: str
     host: str
-    greeting: Reply
+    words: Reply
+    hello: str
     keywords: tuple[str, ...]
     size: int
     recipients: int
     errors: int
     replies: dict[str, Reply]
 
-    def reply(self, situation: str, **fields: str) -> Reply:
-        """The reply for a situation whose text has `{field}`s, filled in. Those without are in `replies`."""
+    @property
+    def greeting(self) -> Reply:
+        """The greeting, as of now."""
+        words = self.words
+        if "{" not in words.lines[0]:
+            return words
+        date = f"{localtime():%a, %d %b %Y %H:%M:%S %z}"
+        return Reply(words.code, (words.lines[0].format_map({"date": date, "id": _identity()}),))
+
+    def at(self, host: str) -> Persona:
+        """The same way of talking on another host."""
+
+        def moved(reply: Reply) -> Reply:
+            return Reply(reply.code, tuple(line.replace(self.host, host) for line in reply.lines))
+
+        return self._replace(
+            host=host,
+            words=moved(self.words),
+            hello=self.hello.replace(self.host, host),
+            replies={situation: moved(reply) for situation, reply in self.replies.items()},
+        )
+
+    def say(self, situation: str) -> Reply:
+        """The reply for a situation that has nothing to fill in but an identity, if that."""
         reply = self.replies[situation]
-        return Reply(reply.code, (reply.lines[0].format_map(_Printable(fields)),))
+        return self.reply(situation) if "{" in reply.lines[-1] else reply
+
+    def reply(self, situation: str, **fields: str) -> Reply:
+        """The reply for a situation whose text has `{field}`s, filled in."""
+        reply = self.replies[situation]
+        printable = _Printable(fields)
+        return Reply(reply.code, tuple(line.format_map(printable) for line in reply.lines))
 
 
 class _Printable(dict[str, str]):
@@ -38,17 +71,33 @@ class _Printable(dict[str, str]):
         text = super().__getitem__(name)[:256]
         return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
+    def __missing__(self, name: str) -> str:
+        return _identity() if name == "id" else ""
 
+
+def _identity() -> str:
+    return f"{random.getrandbits(44):011X}"
+
+
+@cache
+def persona_names() -> tuple[str, ...]:
+    """The personas that come with ehlo, Postfix first."""
+    folder = files("ehlo.lab") / "personas"
+    names = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return ("postfix", *(name for name in names if name != "postfix"))
+
+
+@cache
 def load_persona(name: str = "postfix") -> Persona:
     """A persona that comes with ehlo. Raises `KeyError` when there is none of that name."""
-    source = files("ehlo.lab") / "personas" / f"{name}.toml"
-    if not source.is_file():
+    if name not in persona_names():
         raise KeyError(name)
-    table = tomllib.loads(source.read_text("utf-8"))
+    table = tomllib.loads((files("ehlo.lab") / "personas" / f"{name}.toml").read_text("utf-8"))
     return Persona(
         name=table["name"],
         host=table["host"],
-        greeting=_reply(table["greeting"]),
+        words=_reply(table["greeting"]),
+        hello=table["hello"],
         keywords=tuple(table["keywords"]),
         size=table["size"],
         recipients=table["recipients"],
@@ -58,5 +107,5 @@ def load_persona(name: str = "postfix") -> Persona:
 
 
 def _reply(text: str) -> Reply:
-    code, _, rest = text.partition(" ")
-    return Reply(int(code), (rest,))
+    first, *rest = text.split("\n")
+    return Reply(int(first[:3]), (first[4:], *rest))

@@ -4,31 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ehlo.smtp.address import Mailbox, Path
 from ehlo.transcript.transcript import Transcript
 
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
 #: RFC 5321 §4.5.1: every domain has a postmaster.
 POSTMASTER = "postmaster"
+
+#: Mechanisms by which a password or token is told, so that any can be accepted.
+TOLD = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS")
+
+
+class Limits(NamedTuple):
+    """Bounds on what clients may use; 0 is the persona's own, or none.
+
+    `sessions` at once, `per_client` of them from one address; `size` octets a message, `recipients` a transaction,
+    `messages`, `commands` and refusals (`errors`) a session; `idle` seconds between commands, `seconds` a session;
+    `memory` is what the unfinished messages of all sessions may take, in octets.
+    """
+
+    sessions: int = 5000
+    per_client: int = 0
+    size: int = 0
+    recipients: int = 0
+    messages: int = 0
+    commands: int = 0
+    errors: int = 0
+    #: RFC 5321 §4.5.3.2.7: a server waits at least five minutes for the next command.
+    idle: float = 300.0
+    seconds: float = 0.0
+    memory: int = 1_000_000_000
 
 
 class Policy(NamedTuple):
     """Who may write to whom. Addresses are in lower case.
 
     `mailboxes` are those that exist, at `domains` that the server is responsible for; with
-    `any_recipient` everything is taken. `refused_senders` are turned away at MAIL. `users` maps
-    names to passwords; AUTH with these `mechanisms` is offered, under TLS alone, when there are any.
-    `extensions` are further keyword lines of the EHLO reply.
+    `any_recipient` everything is taken. `aliases` lead to other mailboxes; `quotas` say how many messages a mailbox
+    holds. `refused_senders` are turned away at MAIL.
+
+    `users` maps names to passwords; AUTH with these `mechanisms` is offered when there are any, or with `any_login`,
+    which takes every name and password. It is offered under TLS alone, unless `auth_in_clear`. `auth_required`,
+    `tls_required` refuse MAIL without; with `own_senders` a sender must be who has logged in.
+
+    `extensions` are further keyword lines of the EHLO reply, `xclient` offers XCLIENT. `bare_lf` in a message is kept
+    as it is, refused, or taken for a line ending ("lenient", which lets messages be smuggled).
     """
 
     domains: frozenset[str] = frozenset({"example.com"})
     mailboxes: frozenset[str] = frozenset({"recipient@example.com"})
     any_recipient: bool = False
+    aliases: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    quotas: Mapping[str, int] = MappingProxyType({})
     refused_senders: frozenset[str] = frozenset()
     users: Mapping[str, str] = MappingProxyType({})
+    any_login: bool = False
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    auth_in_clear: bool = False
+    auth_required: bool = False
+    own_senders: bool = False
+    tls_required: bool = False
     extensions: tuple[str, ...] = ()
+    xclient: bool = False
+    bare_lf: Literal["keep", "refuse", "lenient"] = "keep"
+    limits: Limits = Limits()
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The mechanisms of AUTH that are offered."""
+        if self.any_login:
+            return tuple(name for name in self.mechanisms if name in TOLD)
+        return self.mechanisms if self.users else ()
 
     def refusal(self, mailbox: Mailbox) -> str | None:
         """The situation (a key of `Persona.replies`) in which a recipient is refused, or None."""
@@ -38,16 +88,48 @@ class Policy(NamedTuple):
         if domain not in self.domains:
             return "relay-denied"
         local_part = mailbox.unquoted.lower()
-        if local_part == POSTMASTER or f"{local_part}@{domain}" in self.mailboxes:
+        address = f"{local_part}@{domain}"
+        if local_part == POSTMASTER or address in self.mailboxes or address in self.aliases:
             return None
         return "mailbox-unknown"
 
+    def deliveries(self, address: str) -> tuple[str, ...]:
+        """The mailboxes that mail for an address goes to."""
+        return self.aliases.get(address.lower(), (address.lower(),))
+
 
 class Message(NamedTuple):
-    """A message that the lab took. `content` is what came before the dot, without dot-stuffing."""
+    """A message that the lab took. `content` is what came before the dot, without dot-stuffing; `session` is the
+    number of the session that brought it, `client` its address."""
 
     id: str
     sender: Path
     recipients: tuple[Path, ...]
     content: bytes
     transcript: Transcript
+    session: int = 0
+    client: str = ""
+    user: str = ""
+
+    @property
+    def email(self) -> EmailMessage:
+        """The message, parsed by the standard library."""
+        from email import message_from_bytes
+        from email.policy import SMTPUTF8
+
+        return message_from_bytes(self.content, policy=SMTPUTF8)
+
+    @property
+    def subject(self) -> str:
+        """The subject, decoded; empty if there is none."""
+        from ehlo.lab.letter import summarize
+
+        return summarize(self.content).subject
+
+    @property
+    def text(self) -> str:
+        """The text for its reader: the parts in plain text, or else what the HTML shows."""
+        from ehlo.lab.letter import plain_text, read_letter
+
+        letter = read_letter(self.content)
+        return letter.text or plain_text(letter.html)

@@ -1,22 +1,26 @@
-"""The server's flow: greets, answers each command by policy in the words of its persona."""
+"""The server's flow: greets, answers each command, and lets faults strike.
+
+    event ──> does a fault strike here? ──> its reply, or the answer ──> bytes ──> spoiled, slowed, cut ──> out
+
+Without faults this is a loop of `Receive` and `Send`; all else is in the second half of the file.
+"""
 
 from __future__ import annotations
 
-import base64
-import random
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ehlo.lab.answers import Answers, Deliver, Held, ServerEvent
+from ehlo.lab.faults import Action, Faults, Moment
 from ehlo.lab.persona import Persona
-from ehlo.lab.policy import Message, Policy
+from ehlo.lab.policy import Policy
 from ehlo.net.errors import SessionError
-from ehlo.net.intents import Flow, Receive, Send, StartTLS
-from ehlo.smtp.address import NULL_PATH, Path
-from ehlo.smtp.command import Command, decode_base64
-from ehlo.smtp.events import AuthResponse, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
-from ehlo.smtp.parameters import check_parameter, extension_of
+from ehlo.net.intents import Cut, Flow, Pause, Preamble, Receive, Send, StartTLS, Upload
+from ehlo.smtp.events import CommandReceived, ContentBegun, ContentReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
+from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.smtp.states import State
 from ehlo.transcript.transcript import Recorder
 
@@ -25,38 +29,49 @@ if TYPE_CHECKING:
 
     from ehlo.net.tls import TLSFacts
     from ehlo.smtp.sasl import ChannelBinding
-    from ehlo.smtp.sasl.server import ServerExchange
 
-#: RFC 5321 §4.5.3.2.7: a server waits at least five minutes for the next command.
-IDLE_TIMEOUT = 300.0
 _HANDSHAKE_TIMEOUT = 60.0
+#: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
+_PREAMBLE_TIMEOUT = 10.0
+#: What a fault sends in place of a TLS handshake: nothing that any version of TLS begins with.
+_GARBAGE = b"\x15\x00\x00\x00this is not TLS\r\n"
 
-ServerEvent = CommandReceived | CommandRejected | ContentReceived | ChunkReceived | AuthResponse
-Deliver = Callable[[Message], None]
+
+class Certificates(NamedTuple):
+    """Where a session gets its TLS from: `context` makes one for a kind of certificate ("" for the good one) and the
+    lowest and highest version; `endpoint` is the good one's channel binding."""
+
+    context: Callable[[str, str, str], ssl.SSLContext]
+    endpoint: Callable[[], bytes]
+
+
+class Entry(NamedTuple):
+    """How a session begins, which depends on the port: with a PROXY header, with TLS, with LHLO."""
+
+    proxy: bool = False
+    tls: bool = False
+    lmtp: bool = False
 
 
 class Serve:
-    """The flow of one server session."""
+    """The flow of one server session, the lab's `number`th, from `client`."""
 
     __slots__ = (
-        "_auth",
-        "_bindings",
+        "_answers",
+        "_began",
+        "_certificates",
+        "_commands",
         "_conn",
-        "_content",
-        "_context",
-        "_deliver",
-        "_encrypted",
-        "_endpoint",
+        "_entry",
         "_errors",
-        "_idle",
+        "_faults",
+        "_held_back",
+        "_interrupting",
+        "_losing",
+        "_number",
         "_persona",
         "_policy",
-        "_recipients",
         "_recorder",
-        "_replies",
-        "_sender",
-        "_truncated",
-        "_user",
     )
 
     def __init__(
@@ -65,261 +80,313 @@ class Serve:
         recorder: Recorder,
         persona: Persona,
         policy: Policy,
+        faults: Faults,
         *,
         deliver: Deliver,
-        context: Callable[[], ssl.SSLContext],
-        endpoint: Callable[[], bytes] = bytes,
-        idle_timeout: float = IDLE_TIMEOUT,
+        held: Held,
+        certificates: Certificates,
+        entry: Entry,
+        client: str = "",
+        number: int = 0,
     ) -> None:
         self._conn = connection
         self._recorder = recorder
         self._persona = persona
-        self._replies = persona.replies
         self._policy = policy
-        self._deliver = deliver
-        self._context = context
-        self._endpoint = endpoint
-        self._idle = idle_timeout
-        self._encrypted = False
+        self._faults = faults
+        self._certificates = certificates
+        self._entry = entry
+        self._number = number
         self._errors = 0
-        self._sender = NULL_PATH
-        self._recipients: list[Path] = []
-        self._content: list[bytes] = []
-        self._truncated = False
-        self._user: str | None = None
-        self._auth: ServerExchange | None = None
-        self._bindings: tuple[ChannelBinding, ...] = ()
+        self._commands = 0
+        self._began = 0.0
+        self._held_back = b""
+        self._losing = False
+        self._interrupting = Action()
+        self._answers = Answers(connection, persona, policy, lambda it: self._losing or deliver(it), held, client)
+
+    @property
+    def answers(self) -> Answers:
+        """What the session is about."""
+        return self._answers
 
     def flow(self) -> Flow:
         """The whole session."""
-        conn, persona = self._conn, self._persona
-        receive, closed, tls_due = Receive(self._idle), State.CLOSED, State.TLS
-        yield Send(conn.send(persona.greeting), "banner")
-        while True:
+        conn, persona, limits, answers = self._conn, self._persona, self._policy.limits, self._answers
+        receive, closed, tls_due = Receive(limits.idle), State.CLOSED, State.TLS
+        try:
+            yield from self._enter()
+        except SessionError:
+            return
+        while conn.state is not closed:
             try:
-                event: ServerEvent = yield receive
+                event: ServerEvent | ContentBegun = yield receive
             except SessionError as error:
                 if error.error == "timed-out":
-                    yield Send(conn.send(persona.replies["timeout"]), error.stage)
+                    yield Send(conn.send(persona.say("timeout")), error.stage)
                 return
-            reply = self._answer(event)
-            if reply.code >= 500:
-                self._errors += 1
-                if self._errors >= persona.errors:
-                    # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
-                    reply = persona.replies["too-many-errors"]
-            yield Send(conn.send(reply), event.stage)
-            if conn.state is closed:
-                return
+            if self._faults:
+                try:
+                    yield from self._with_faults(event)
+                except SessionError:
+                    return
+            elif type(event) is not ContentBegun:
+                reply = self._bounded(answers.answer(event))  # type: ignore[arg-type]
+                yield Send(self._encode(reply), event.stage)
             if conn.state is tls_due:
-                yield from self._start_tls()
+                yield from self._start_tls("starttls")
 
-    def _start_tls(self) -> Flow:
-        if dropped := self._conn.discard_before_tls():
+    def _enter(self) -> Flow:
+        """Everything up to the greeting."""
+        self._began = time.monotonic()
+        if self._entry.proxy:
+            header: bytes = yield Preamble(_PREAMBLE_TIMEOUT)
+            self._introduced_by(header)
+        if self._entry.tls:
+            yield from self._start_tls("tls")
+        action = self._strike("banner")
+        greeting = self._persona.greeting
+        if action is None:
+            yield Send(self._conn.send(greeting), "banner")
+            return
+        yield from self._say(self._instead(action, greeting), "banner", action)
+
+    def _introduced_by(self, header: bytes) -> None:
+        from ehlo.net.proxy import describe_header, source_of
+
+        source = source_of(header)
+        if source is not None:
+            self._answers.client = source[0]
+        self._recorder.add("net", "note", "connect", facts={"message": describe_header(header)})
+
+    def _bounded(self, answer: Reply | list[Reply]) -> Reply | list[Reply]:
+        """The answer, or the end of a session that has used up what is allowed."""
+        limits, persona = self._policy.limits, self._persona
+        code = (answer[-1] if isinstance(answer, list) else answer).code
+        if code >= 500:
+            self._errors += 1
+            if self._errors >= (limits.errors or persona.errors):
+                # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
+                return persona.say("too-many-errors")
+        self._commands += 1
+        if limits.commands and self._commands > limits.commands and code != 221:
+            return persona.say("too-many-commands")
+        if limits.seconds and time.monotonic() - self._began > limits.seconds:
+            return persona.say("timeout")
+        return answer
+
+    def _encode(self, answer: Reply | list[Reply]) -> bytes:
+        if type(answer) is not list:
+            return self._conn.send(answer)  # type: ignore[arg-type]
+        # RFC 2033 §4.2: one reply for each recipient; the connection knows of the last alone.
+        *before, last = answer
+        return b"".join(reply.encode() for reply in before) + self._conn.send(last)
+
+    # TLS.
+
+    def _start_tls(self, stage: Stage) -> Flow:
+        conn, answers = self._conn, self._answers
+        if stage == "starttls" and (dropped := conn.discard_before_tls()):
             # RFC 3207 §4.2: whatever came in clear behind STARTTLS is not part of the session.
             facts = {"error": "bytes-before-tls", "message": f"{len(dropped)} octets were discarded"}
             self._recorder.add("net", "note", "starttls", facts=facts)
-        tls: TLSFacts = yield StartTLS(self._context(), "starttls", _HANDSHAKE_TIMEOUT)
-        self._encrypted = True
-        self._bindings = self._bindings_of(tls)
-        self._user = None
-        self._conn.tls_started()
+        # At `starttls`, a fault with a reply has struck at the command already; the handshake is the stage `tls`.
+        action = self._strike("tls") or Action()
+        if action.delay:
+            yield Pause(action.delay)
+        if action.handshake:
+            yield from self._spoiled_handshake(action.handshake, stage)
+        context = self._certificates.context(action.certificate, action.tls_min, action.tls_max)
+        tls: TLSFacts = yield StartTLS(context, stage, _HANDSHAKE_TIMEOUT)
+        answers.tls_started(self._bindings_of(tls))
+        if stage == "starttls":
+            conn.tls_started()
+
+    def _spoiled_handshake(self, how: str, stage: Stage) -> Flow:
+        if how == "garbage":
+            yield Upload(_GARBAGE, 10.0)
+            yield Pause(0.1)
+        elif how == "silent":
+            yield Pause(self._policy.limits.idle)
+        self._note(stage, f"fault: no handshake ({how})")
+        raise SessionError("dropped", stage, "dropped on purpose")
 
     def _bindings_of(self, tls: TLSFacts) -> tuple[ChannelBinding, ...]:
         """What a login can be bound to (RFC 5929), where a mechanism asks for it."""
-        if not any(name.endswith("-PLUS") for name in self._policy.mechanisms):
+        if not any(name.endswith("-PLUS") for name in self._policy.offered):
             return ()
         from ehlo.smtp.sasl import ChannelBinding
 
-        bindings = [ChannelBinding("tls-server-end-point", self._endpoint())]
+        bindings = [ChannelBinding("tls-server-end-point", self._certificates.endpoint())]
         if tls.unique:
             bindings.append(ChannelBinding("tls-unique", tls.unique))
         return tuple(bindings)
 
-    def _answer(self, event: ServerEvent) -> Reply:
+    # Faults.
+
+    def _strike(self, stage: Stage, recipient: str = "", content: bytes = b"", declared: int = 0) -> Action | None:
+        """The action of the fault that strikes now, if one does."""
+        if not self._faults.at(stage):
+            return None
+        answers = self._answers
+        moment = Moment(
+            stage=stage,
+            client=answers.client,
+            number=self._number,
+            helo=answers.helo,
+            sender=answers.sender.address,
+            recipient=recipient or ",".join(path.address for path in answers.recipients[:1]),
+            user=answers.user or "",
+            tls=answers.encrypted,
+            size=len(content) or declared,
+            content=content,
+        )
+        strike = self._faults.strike(moment)
+        if strike is None:
+            return None
+        self._note(stage, f"fault: {strike.fault.title or 'by hand'}")
+        return strike.do
+
+    def _note(self, stage: Stage, text: str) -> None:
+        self._recorder.add("net", "note", stage, facts={"message": text, "fault": True})
+
+    def _with_faults(self, event: ServerEvent | ContentBegun) -> Flow:
+        """Answer an event as the faults have it."""
+        answers = self._answers
+        if type(event) is ContentBegun:
+            yield from self._interrupt_content()
+            return
+        recipient, content, declared = "", b"", 0
         if type(event) is CommandReceived:
-            handler = _HANDLERS.get(event.command.verb)
-            if handler is None:
-                return self._replies["unknown-command"]
-            return handler(self, event.command)
-        if type(event) is ContentReceived:
-            return self._message(event.content, truncated=event.truncated)
-        if type(event) is ChunkReceived:
-            return self._chunk(event)
-        if type(event) is AuthResponse:
-            return self._auth_response(event.response)
-        return self._refuse(event)  # type: ignore[arg-type]
+            command = event.command
+            if command.verb not in STAGE_OF_VERB:
+                # NOOP and its like stand at any stage, and belong to none.
+                yield Send(self._take_held_back() + self._encode(self._bounded(answers.answer(event))), event.stage)
+                return
+            if command.verb in ("EHLO", "HELO", "LHLO"):
+                answers.helo = command.argument
+            elif command.verb == "MAIL" and command.path is not None:
+                answers.sender = command.path
+                declared = int(command.parameters.get("SIZE") or 0)
+            elif command.verb == "RCPT" and command.path is not None:
+                recipient = command.path.address
+        elif type(event) is ContentReceived:
+            content = event.content
+        if type(event) is ContentReceived and self._conn.lmtp:
+            yield from self._lmtp_verdicts(event)
+            return
+        action = self._strike(event.stage, recipient, content, declared)
+        if action is None:
+            reply = self._bounded(answers.answer(event))  # type: ignore[arg-type]
+            yield Send(self._take_held_back() + self._encode(reply), event.stage)
+            return
+        said = self._instead(action, None)
+        if said is None or said.ok:
+            # The server goes on as ever, and only says it in another way.
+            self._losing = action.lose
+            answer = self._edited(answers.answer(event), action)  # type: ignore[arg-type]
+            self._losing = False
+            reply = said or self._bounded(answer)
+        else:
+            if type(event) is ContentReceived or event.stage == "mail":
+                answers.forget()
+            reply = self._bounded(said)
+        yield from self._say(reply, event.stage, action)
 
-    def _refuse(self, event: CommandRejected) -> Reply:
-        """A line that is no command, or not one that may be given now."""
-        reply, state, verb = self._persona.reply, self._conn.state, event.verb
-        if event.reply.code == 500:
-            return reply("line-too-long" if event.deviation else "unknown-command")
-        if event.reply.code == 501:
-            situation = {"MAIL": "mail-syntax", "RCPT": "rcpt-syntax"}.get(verb)
-            return reply(situation) if situation else reply("syntax", word=verb)
-        if state is State.GREETED:
-            return reply("need-ehlo")
-        if verb == "MAIL":
-            return reply("nested-mail")
-        if verb == "DATA" and state is State.MAIL:
-            return reply("no-recipients" if self._recipients else "need-rcpt")
-        return reply("need-mail" if state is State.READY else "need-rcpt")
+    def _lmtp_verdicts(self, event: ContentReceived) -> Flow:
+        """Each recipient's reply is a moment of its own (RFC 2033 §4.2)."""
+        recipients = [path.address for path in self._answers.recipients]
+        actions = [self._strike("message", address, event.content) for address in recipients]
+        answer = self._answers.answer(event)
+        replies = answer if isinstance(answer, list) else [answer]
+        replies = [
+            self._instead(action, reply) or reply if action else reply
+            for action, reply in zip(actions, replies, strict=True)
+        ]
+        action = next((action for action in actions if action is not None), Action())
+        yield from self._say(replies, "message", action)
 
-    # Commands, in the order of a session.
+    @staticmethod
+    def _instead(action: Action, reply: Reply | None) -> Reply | None:
+        """What a fault says in place of a reply."""
+        if not action.reply:
+            return reply
+        code, _, text = action.reply[0].partition(" ")
+        return Reply(int(code), (text, *action.reply[1:]))
 
-    def _ehlo(self, command: Command) -> Reply:
-        self._reset()
-        persona = self._persona
-        if command.verb == "HELO":
-            return Reply(250, (persona.host,))
-        return Reply(250, (persona.host, *self._keywords()))
+    @staticmethod
+    def _edited(answer: Reply | list[Reply], action: Action) -> Reply | list[Reply]:
+        """The keywords of an EHLO reply, as a fault leaves them."""
+        if not (action.drop or action.add or action.mask) or isinstance(answer, list):
+            return answer
+        first, *keywords = answer.lines
+        dropped = {word.upper() for word in action.drop}
+        keywords = [line for line in keywords if line.split()[0].upper() not in dropped] + list(action.add)
+        if action.mask:
+            from ehlo.lab.deviate import mask_keywords
 
-    def _keywords(self) -> tuple[str, ...]:
-        keywords = (*self._persona.keywords, *self._policy.extensions)
-        if self._encrypted:
-            # RFC 3207 §4.2: STARTTLS is not offered again under TLS.
-            keywords = tuple(word for word in keywords if word != "STARTTLS")
-            if self._policy.users:
-                keywords = (*keywords, "AUTH " + " ".join(self._policy.mechanisms))
-        return keywords
+            keywords = mask_keywords(keywords)
+        return Reply(answer.code, (first, *keywords))
 
-    def _starttls(self, _: Command) -> Reply:
-        return self._persona.reply("tls-active" if self._encrypted else "starttls")
+    def _say(self, answer: Reply | list[Reply] | None, stage: Stage, action: Action) -> Flow:
+        """Give an answer the way an action wants it: late, in pieces, spoiled, not at all; then perhaps hang up."""
+        if action.delay:
+            yield Pause(action.delay)
+        if action.stall and action.stall_after < 0:
+            yield Pause(action.stall, deaf=True)
+        data = b"" if answer is None else self._encode(answer)
+        if action.stall_after >= 0 or action.close_after >= 0:
+            self._conn.stop_after = max(action.stall_after, action.close_after)
+            self._interrupting = action
+        data = self._spoiled(data, action, stage)
+        if action.hold:
+            self._held_back += data
+            return
+        data = self._take_held_back() + data
+        if data and not (action.silent and not action.raw):
+            yield from self._transmit(data, stage, action)
+        if action.reset:
+            yield Pause(0.0)
+            yield Cut()
+        if action.close:
+            raise SessionError("dropped", stage, "dropped on purpose")
 
-    def _mail(self, command: Command) -> Reply:
-        if wrong := self._wrong_parameter(command):
-            return wrong
-        sender = command.path or NULL_PATH
-        size = command.parameters.get("SIZE")
-        if size and int(size) > self._persona.size:
-            return self._replies["size-declared"]
-        if sender.address.lower() in self._policy.refused_senders:
-            return self._persona.reply("sender-refused", address=sender.address)
-        self._sender, self._recipients = sender, []
-        return self._replies["mail"]
+    def _spoiled(self, data: bytes, action: Action, stage: Stage) -> bytes:
+        from ehlo.lab.deviate import MANGLES, mask_greeting
 
-    def _rcpt(self, command: Command) -> Reply:
-        if wrong := self._wrong_parameter(command):
-            return wrong
-        path = command.path
-        if path is None or path.mailbox is None:
-            return self._replies["rcpt-syntax"]
-        if len(self._recipients) >= self._persona.recipients:
-            return self._replies["too-many-recipients"]
-        if self._user is None and (refusal := self._policy.refusal(path.mailbox)):
-            return self._persona.reply(refusal, address=path.address)
-        self._recipients.append(path)
-        return self._replies["rcpt"]
+        if action.raw is not None:
+            return action.raw
+        if action.silent:
+            return b""
+        if action.mangle:
+            data = MANGLES[action.mangle](data)
+        return mask_greeting(data) if action.mask and stage == "banner" else data
 
-    def _wrong_parameter(self, command: Command) -> Reply | None:
-        for keyword, value in command.parameters.items():
-            extension = extension_of(keyword, value)
-            offered = any(line.split()[0] == extension for line in self._keywords())
-            if not offered or check_parameter(command.verb, keyword, value):
-                word = keyword if value is None else f"{keyword}={value}"
-                return self._persona.reply("parameter", word=word)
-        return None
+    def _take_held_back(self) -> bytes:
+        held, self._held_back = self._held_back, b""
+        return held
 
-    def _chunk(self, event: ChunkReceived) -> Reply:
-        """BDAT (RFC 3030 §2). Only the last chunk hands over a message; a refused one spoils it."""
-        if not any(line.split()[0] == "CHUNKING" for line in self._keywords()):
-            return self._replies["unknown-command"]
-        if event.refusal is not None:
-            return self._replies["need-mail" if self._conn.state is State.READY else "need-rcpt"]
-        if not event.last:
-            self._content.append(event.content)
-            self._truncated |= event.truncated
-            return self._persona.reply("chunk", word=str(event.size))
-        content = b"".join((*self._content, event.content))
-        return self._message(content, truncated=self._truncated or event.truncated)
+    def _transmit(self, data: bytes, stage: Stage, action: Action) -> Flow:
+        sizes = [1] * len(data) if action.byte_delay else list(action.pieces)
+        if not sizes:
+            yield Send(data, stage)
+            return
+        began = self._recorder.now()
+        start = 0
+        while start < len(data):
+            size = sizes.pop(0) if sizes else len(data)
+            yield Upload(data[start : start + size], 60.0)
+            start += size
+            yield Pause(action.byte_delay or 0.02)
+        for line in data.splitlines(keepends=True):
+            self._recorder.add("server", "line", stage, line, first=began)
 
-    def _message(self, content: bytes, *, truncated: bool) -> Reply:
-        sender, recipients = self._sender, tuple(self._recipients)
-        self._reset()
-        if truncated:
-            return self._replies["size-received"]
-        queue_id = f"{random.getrandbits(44):011X}"
-        self._deliver(Message(queue_id, sender, recipients, content, self._recorder.transcript))
-        return self._persona.reply("message", id=queue_id)
-
-    def _rset(self, _: Command) -> Reply:
-        self._reset()
-        return self._replies["rset"]
-
-    def _reset(self) -> None:
-        self._sender, self._recipients = NULL_PATH, []
-        self._content, self._truncated = [], False
-
-    def _vrfy(self, command: Command) -> Reply:
-        if not command.argument:
-            return self._persona.reply("syntax", word="VRFY address")
-        # RFC 5321 §3.5.3: a server that will not tell says 252.
-        return self._persona.reply("vrfy", address=command.argument)
-
-    def _etrn(self, command: Command) -> Reply:
-        return self._persona.reply("etrn", word=command.argument or "?")
-
-    # AUTH (RFC 4954): what the mechanisms do is in `ehlo.smtp.sasl.server`.
-
-    def _auth_begin(self, command: Command) -> Reply:
-        reply, policy = self._persona.reply, self._policy
-        if not policy.users:
-            return reply("auth-disabled")
-        if self._user is not None:
-            return reply("auth-active")
-        if not self._encrypted:
-            return reply("auth-needs-tls")
-        mechanism, _, initial = command.argument.partition(" ")
-        if mechanism.upper() not in policy.mechanisms:
-            return reply("auth-mechanism")
-        from ehlo.smtp.sasl.server import SERVER_MECHANISMS, Realm
-
-        realm = Realm(policy.users.get, self._bindings, self._persona.host)
-        self._auth = SERVER_MECHANISMS[mechanism.upper()](realm)
-        next(self._auth)
-        if not initial:
-            return self._auth_step(None)
-        return self._auth_response(decode_base64(initial))
-
-    def _auth_response(self, response: bytes | None) -> Reply:
-        if response is None or self._auth is None:
-            self._auth = None
-            return self._replies["auth-cancelled"]
-        return self._auth_step(response)
-
-    def _auth_step(self, response: bytes | None) -> Reply:
-        if self._auth is None:
-            return self._replies["auth-cancelled"]
-        from ehlo.smtp.sasl import MechanismError
-
-        try:
-            challenge = self._auth.send(response)
-        except StopIteration as done:
-            self._user, self._auth = done.value, None
-            return self._replies["auth"]
-        except MechanismError:
-            self._auth = None
-            return self._replies["auth-failed"]
-        return Reply(334, (base64.b64encode(challenge).decode("ascii"),))
-
-
-def _says(situation: str) -> Callable[[Serve, Command], Reply]:
-    return lambda serve, _: serve._replies[situation]
-
-
-_HANDLERS: dict[str, Callable[[Serve, Command], Reply]] = {
-    "EHLO": Serve._ehlo,
-    "HELO": Serve._ehlo,
-    "STARTTLS": Serve._starttls,
-    "AUTH": Serve._auth_begin,
-    "MAIL": Serve._mail,
-    "RCPT": Serve._rcpt,
-    "DATA": _says("data"),
-    "RSET": Serve._rset,
-    "NOOP": _says("noop"),
-    "VRFY": Serve._vrfy,
-    "ETRN": Serve._etrn,
-    "HELP": _says("help"),
-    "QUIT": _says("quit"),
-}
+    def _interrupt_content(self) -> Flow:
+        """As much of the message is here as a fault waited for."""
+        action = self._interrupting
+        if action.stall_after >= 0 and action.stall:
+            yield Pause(action.stall, deaf=True)
+        if action.reset:
+            yield Cut()
+        if action.close_after >= 0:
+            raise SessionError("dropped", "message", "dropped on purpose")

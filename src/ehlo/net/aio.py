@@ -8,7 +8,9 @@ connects. uvloop is used by whoever runs the loop, where it is installed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 #: One buffer serves all sessions of a loop: each read is taken out of it at once. Larger reads
 #: do not gain, and a buffer a session would cost each idle one its memory.
 _READ_SIZE = 65536
+#: Octets that a session takes while it pauses, before it leaves them in the network.
+_MAX_UNREAD = 262_144
 
 
 class Loop:
@@ -118,11 +122,13 @@ class _Bridge(asyncio.BufferedProtocol):
         "_on_close",
         "_on_open",
         "_paused",
+        "_pausing",
         "_rings",
         "_session",
         "_shared",
         "_timer",
         "_transport",
+        "_unread",
         "_waiter",
         "address",
         "pipe",
@@ -143,6 +149,8 @@ class _Bridge(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._connected = False
         self._paused = False
+        self._pausing: asyncio.TimerHandle | None = None
+        self._unread = 0
         self._need: Need = DONE
         self._timer: asyncio.TimerHandle | None = None
         self._rings = inf
@@ -153,6 +161,10 @@ class _Bridge(asyncio.BufferedProtocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._shared.loop
+
+    @property
+    def session(self) -> Session | None:
+        return self._session
 
     @property
     def connected(self) -> bool:
@@ -178,16 +190,19 @@ class _Bridge(asyncio.BufferedProtocol):
         self._waiter = self.loop.create_future()
         return await self._waiter
 
-    def abandon(self, note: str) -> None:
+    def abandon(self, note: str, farewell: bytes = b"") -> None:
         """End the session at once."""
         if self._session is not None:
-            self._session.abandon(note)
+            self._session.abandon(note, farewell)
         self.close()
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
         transport, self._transport = self._transport, None
         if transport is not None:
             if self._session is not None and (rest := self._session.take_outgoing()):
@@ -216,6 +231,14 @@ class _Bridge(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._session is not None:
             self.go_on(self._session.data_received(bytes(self._shared.buffer[:nbytes])))
+            if isinstance(self._need, Pause):
+                self._bound_unread(nbytes)
+
+    def _bound_unread(self, nbytes: int) -> None:
+        """A client that goes on sending while the session pauses must not fill the memory."""
+        self._unread += nbytes
+        if self._unread > _MAX_UNREAD and self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         if self._session is not None:
@@ -258,10 +281,12 @@ class _Bridge(asyncio.BufferedProtocol):
             if session.deadline < self._rings:
                 self._set_timer(session)
         elif isinstance(need, Pause):
-            self.loop.call_later(need.seconds, self._after_pause)
+            if need.deaf and transport is not None:
+                transport.pause_reading()
+            self._pausing = self.loop.call_later(need.seconds, self._after_pause)
         else:
-            if kind is Done:
-                self.close()
+            if isinstance(need, Done):
+                self._end(need)
             waiter, self._waiter = self._waiter, None
             if waiter is not None and not waiter.done():
                 waiter.set_result(need)
@@ -275,9 +300,22 @@ class _Bridge(asyncio.BufferedProtocol):
         if not transport.is_closing():
             self.go_on(session.resume())
 
+    def _end(self, need: Done) -> None:
+        if need.reset and self._transport is not None:
+            # Without lingering, closing is a reset; `abort` alone would send an orderly end.
+            connection = self._transport.get_extra_info("socket")
+            with contextlib.suppress(OSError, AttributeError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        self.close()
+
     def _after_pause(self) -> None:
-        if type(self._need) is Pause and self._session is not None:
-            self.go_on(self._session.resume())
+        need, transport, session = self._need, self._transport, self._session
+        if isinstance(need, Pause) and session is not None:
+            self._unread = 0
+            if transport is not None and not transport.is_closing() and not transport.is_reading():
+                transport.resume_reading()
+            self.go_on(session.resume())
 
     def _set_timer(self, session: Session) -> None:
         # One timer a session: deadlines move on with every reply, the timer only when it rings, or when
@@ -297,10 +335,15 @@ class _Bridge(asyncio.BufferedProtocol):
 
 
 class Server:
-    """Accepts connections and runs a session of its own for each."""
+    """Accepts connections and runs a session of its own for each. `on_end` is called with each one that is over."""
 
-    def __init__(self, make_session: Callable[[str, int], Session | None]) -> None:
+    def __init__(
+        self,
+        make_session: Callable[[str, int], Session | None],
+        on_end: Callable[[Session], None] | None = None,
+    ) -> None:
         self._make_session = make_session
+        self._on_end = on_end
         self._server: asyncio.Server | None = None
         self._bridges: set[_Bridge] = set()
 
@@ -315,18 +358,24 @@ class Server:
         self._server = await shared.loop.create_server(self._accept, host, port, backlog=backlog)
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def stop(self) -> None:
-        """Stop listening and end the sessions; each is recorded as interrupted."""
+    async def stop(self, farewell: bytes = b"") -> None:
+        """Stop listening and end the sessions, those that wait for a command with a last line; each is recorded
+        as interrupted."""
         if self._server is None:
             return
         self._server.close()
         for bridge in tuple(self._bridges):
-            bridge.abandon("the server was stopped")
+            bridge.abandon("the server was stopped", farewell)
         # One turn of the loop lets the transports close.
         await asyncio.sleep(0)
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return _Bridge(self._shared, on_open=self._begin, on_close=self._bridges.discard)
+        return _Bridge(self._shared, on_open=self._begin, on_close=self._closed)
+
+    def _closed(self, bridge: _Bridge) -> None:
+        self._bridges.discard(bridge)
+        if self._on_end is not None and bridge.session is not None:
+            self._on_end(bridge.session)
 
     def _begin(self, bridge: _Bridge, transport: asyncio.Transport) -> Session | None:
         """A connection was made: the session for it, or None to turn it away."""

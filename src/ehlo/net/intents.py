@@ -96,9 +96,23 @@ class Receive(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Hand what is to be sent to the network, and wait: gives None."""
+    """Hand what is to be sent to the network, and wait: gives None. `deaf`: what the peer sends meanwhile is
+    left in the network, so that in the end the peer cannot send any more."""
 
     seconds: float
+    deaf: bool = False
+
+
+class Preamble(NamedTuple):
+    """Wait for the header of the PROXY protocol, before anything else: gives its octets. What does not begin
+    like one raises a `SessionError`."""
+
+    timeout: float
+
+
+class Cut(NamedTuple):
+    """End the connection without closing it in order (a TCP reset), after what is to be sent: raises a
+    `SessionError`."""
 
 
 class Listen(NamedTuple):
@@ -106,7 +120,7 @@ class Listen(NamedTuple):
     handed to `Session.instruct`."""
 
 
-Intent = FindMailHosts | Resolve | Connect | StartTLS | Send | Upload | Receive | Pause | Listen
+Intent = FindMailHosts | Resolve | Connect | StartTLS | Send | Upload | Receive | Pause | Preamble | Cut | Listen
 
 # The type of what a `yield` gives depends on the intent, which Python's types cannot say: hence `Any`,
 # and each flow annotates what it gets.
@@ -123,7 +137,9 @@ class Flush(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The flow has ended: a driver shall close."""
+    """The flow has ended: a driver shall close, or with `reset` not even that."""
+
+    reset: bool = False
 
 
 READ, FLUSH, DONE = Read(), Flush(), Done()

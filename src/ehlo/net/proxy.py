@@ -37,6 +37,49 @@ def proxy_header(words: str) -> bytes:
     return _SIGNATURE + family + len(body).to_bytes(2, "big") + body
 
 
+#: haproxy's proxy-protocol.txt §2.1: the longest header of version 1, and of version 2 with its longest addresses and
+#: more additions than anybody sends.
+_LONGEST_1, _LONGEST_2 = 107, 2048
+
+
+def split_header(data: bytes) -> tuple[bytes, bytes] | None:
+    """The header at the start of what a client sent, and the rest; None when more octets are needed.
+
+    Raises `ProxyError` for what is no header.
+    """
+    if data.startswith(_SIGNATURE):
+        if len(data) < 16:
+            return None
+        end = 16 + int.from_bytes(data[14:16], "big")
+        known = (data[12], data[13]) in ((0x20, data[13]), (0x21, 0x11), (0x21, 0x21), (0x21, 0x00))
+        shortest = {0x11: 28, 0x21: 52}.get(data[13], 16) if data[12] == 0x21 else 16
+        if not known or not shortest <= end <= _LONGEST_2:
+            raise ProxyError("the header of the PROXY protocol is malformed")
+        return (data[:end], data[end:]) if len(data) >= end else None
+    if data.startswith(b"PROXY "):
+        line, ending, rest = data.partition(b"\r\n")
+        if not ending:
+            if len(data) > _LONGEST_1:
+                raise ProxyError("the header of the PROXY protocol never ends")
+            return None
+        source_of(line + ending)
+        return line + ending, rest
+    if _SIGNATURE.startswith(data[: len(_SIGNATURE)]) or b"PROXY ".startswith(data[:6]):
+        return None
+    raise ProxyError("the client did not begin with a header of the PROXY protocol")
+
+
+def source_of(header: bytes) -> tuple[str, int] | None:
+    """The client's address and port in a header; None for a connection of the proxy's own. Raises `ProxyError`."""
+    words = describe_header(header).split()
+    if len(words) < 6:
+        return None
+    try:
+        return str(ipaddress.ip_address(words[2])), int(words[4])
+    except ValueError:
+        raise ProxyError("the header of the PROXY protocol is malformed") from None
+
+
 def _address(word: str, port: int) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
     host, colon, number = word.rpartition(":") if word.count(":") == 1 or "]:" in word else (word, "", "")
     try:
@@ -54,7 +97,7 @@ def describe_header(header: bytes) -> str:
     """A header in the words of version 1."""
     if not header.startswith(_SIGNATURE):
         return header.decode("ascii", "replace").strip()
-    if header[13] == 0:
+    if header[12] & 0x0F == 0 or header[13] == 0:
         return "PROXY LOCAL"
     family, size, name = (socket.AF_INET, 4, "TCP4") if header[13] == _TCP[4] else (socket.AF_INET6, 16, "TCP6")
     addresses = [socket.inet_ntop(family, header[start : start + size]) for start in (16, 16 + size)]

@@ -22,12 +22,14 @@ from ehlo.net.intents import (
     FLUSH,
     READ,
     Connect,
+    Cut,
     Done,
     FindMailHosts,
     Flow,
     Intent,
     Listen,
     Need,
+    Preamble,
     Receive,
     Resolve,
     Send,
@@ -41,6 +43,7 @@ from ehlo.smtp.events import (
     CommandReceived,
     CommandRejected,
     ConnectionLost,
+    ContentBegun,
     ContentReceived,
     NeedData,
     ReplyPart,
@@ -65,6 +68,7 @@ ConnectionEvent = (
     | CommandReceived
     | CommandRejected
     | AuthResponse
+    | ContentBegun
     | ContentReceived
     | ChunkReceived
     | ConnectionLost
@@ -103,6 +107,7 @@ class Session:
         "_outgoing_size",
         "_partial",
         "_peer",
+        "_preamble",
         "_tls",
         "_us",
         "connected",
@@ -130,6 +135,7 @@ class Session:
         self._latest = 0.0
         self._first = 0.0
         self._partial = False
+        self._preamble = b""
         self._lost: str = ""
         self._instructions: deque[object] | None = None
         self.wake: Callable[[Need], None] | None = None
@@ -221,10 +227,13 @@ class Session:
         waiting, self._instructions = list(self._instructions or ()), None
         return waiting
 
-    def abandon(self, note: str) -> None:
-        """The driver was told to stop at once: record why, and close."""
+    def abandon(self, note: str, farewell: bytes = b"") -> None:
+        """The driver was told to stop at once: record why, and close. A server can say a last line."""
         if type(self._need) is not Done:
             stage = self._current_stage()
+            if farewell and self.connected and type(self._asked) is Receive:
+                self._write(farewell)
+                self.recorder.add_lines(self._us, stage, farewell)
             self.recorder.add("net", "error", stage, facts={"error": "interrupted", "message": note})
             self._flow.close()
             self._finish()
@@ -287,6 +296,12 @@ class Session:
                     continue
                 else:
                     value = event
+            elif type(intent) is Preamble:
+                self._preamble = b""
+                return self._wait_until(intent, intent.timeout, READ)
+            elif type(intent) is Cut:
+                self._lost = "dropped"
+                return self._finish(reset=True)
             elif type(intent) is Upload:
                 if self._lost:
                     intent = flow.throw(self._drain())
@@ -314,20 +329,42 @@ class Session:
         self.deadline = self.recorder.now() + timeout
         return self._wait(asked, need)
 
-    def _finish(self) -> Need:
+    def _finish(self, *, reset: bool = False) -> Need:
+        if reset:
+            self._flow.close()
         if self.connected:
             self.connected = False
-            if self._tls is not None:
+            if self._tls is not None and not reset:
                 self._tls.close()
                 self._collect_tls()
-            by = self._peer if self._lost else self._us
-            self.recorder.add(by, "close", self.connection.stage)
-        self._need = DONE
+            by = self._peer if self._lost and not reset else self._us
+            self.recorder.add(by, "close", self.connection.stage, facts={"reset": True} if reset else NO_FACTS)
+        self._need = Done(reset=True) if reset else DONE
         return self._need
 
     # The peer.
 
+    def _preamble_received(self, asked: Preamble, data: bytes) -> Need:
+        from ehlo.net.proxy import ProxyError, split_header
+
+        self._preamble += data
+        try:
+            found = split_header(self._preamble)
+        except ProxyError as error:
+            facts: Facts = {"error": "proxy-header-wrong", "message": str(error)}
+            self.recorder.add("net", "error", "connect", facts=facts)
+            return self._throw(SessionError("proxy-header-wrong", "connect", str(error)))
+        if found is None:
+            return self._wait(asked, READ)
+        header, rest = found
+        self._preamble = b""
+        if rest:
+            self.connection.receive_data(rest)
+        return self._advance(header)
+
     def _plaintext_received(self, data: bytes) -> Need:
+        if type(self._asked) is Preamble:
+            return self._preamble_received(self._asked, data)
         if not self._partial:
             self._first = self._arrived
         self.connection.receive_data(data)
@@ -359,6 +396,8 @@ class Session:
             if kind is ContentReceived:
                 self._record_content(event)  # type: ignore[arg-type]
                 return event
+            if kind is ContentBegun:
+                return event
             if kind is ConnectionLost:
                 return self._record_lost(event)  # type: ignore[arg-type]
             self._record_line(event.stage, event.line)  # type: ignore[union-attr]
@@ -368,22 +407,25 @@ class Session:
                 return event
 
     def _record_line(self, stage: Stage, line: bytes) -> None:
-        arrived = self._arrived
+        # What waited in the buffer while this side spoke is recorded when it is looked at: time goes on.
+        arrived = max(self._arrived, self._latest)
         first = self._first if self._first < arrived else None
         self._first = arrived
         self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, first, NO_FACTS)))
 
     def _record_content(self, event: ContentReceived) -> None:
         facts: Facts = {"truncated": True, "received": event.size} if event.truncated else NO_FACTS
-        first = self._first if self._first < self._arrived else None
-        self._first = self._arrived
-        self.recorder.put(Event(self._arrived, self._peer, "data", "message", event.content, first, facts))
+        arrived = max(self._arrived, self._latest)
+        first = self._first if self._first < arrived else None
+        self._first = arrived
+        self.recorder.put(Event(arrived, self._peer, "data", "message", event.content, first, facts))
 
     def _record_chunk(self, event: ChunkReceived) -> None:
         facts: Facts = {"chunk": True}
         if event.truncated:
             facts = {"chunk": True, "truncated": True, "received": event.size}
-        self.recorder.put(Event(self._arrived, self._peer, "data", "message", event.content, None, facts))
+        arrived = max(self._arrived, self._latest)
+        self.recorder.put(Event(arrived, self._peer, "data", "message", event.content, None, facts))
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:
@@ -406,6 +448,8 @@ class Session:
         self._arrived = self.recorder.now()
         if type(self._asked) is StartTLS:
             return self._tls_failed("tls-cut", NETWORK_ERRORS["tls-cut"])
+        if type(self._asked) is Preamble:
+            return self._throw(self._error(error, NETWORK_ERRORS[error]))
         self.connection.receive_eof()
         return self._throw(self._drain()) if type(self._asked) is Upload else self._pump()
 

@@ -44,12 +44,13 @@ class ContentReader:
     """Takes the wire form and yields content. Only CRLF.CRLF ends it (RFC 5321 §4.1.1.4).
 
     A bare LF is content like any other octet: treating LF.LF as an end is what makes SMTP
-    smuggling possible.
+    smuggling possible. With `lenient` it is treated so, for those who want to see that.
     """
 
-    __slots__ = ("_carry", "_virtual")
+    __slots__ = ("_carry", "_lenient", "_virtual")
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
+        self._lenient = lenient
         # The content is read as if a CRLF stood before it, which the end of the DATA line is:
         # so a dot on the very first line needs no rule of its own.
         self._carry = b"\r\n"
@@ -57,6 +58,8 @@ class ContentReader:
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """The content in `data`, and what stands behind its end (None while it goes on)."""
+        if self._lenient:
+            data = _with_crlf(self._carry, data)
         joined = self._carry + data
         end = joined.find(b"\r\n.\r\n")
         if end >= 0:
@@ -72,6 +75,11 @@ class ContentReader:
         if self._virtual and content:
             content, self._virtual = content[self._virtual :], 0
         return content
+
+
+def _with_crlf(before: bytes, data: bytes) -> bytes:
+    """`data` with each LF that has no CR before it, in `before` neither, as CRLF."""
+    return _LONE_LF.sub(b"\r\n", before + data)[len(before) :]
 
 
 def _possible_end(data: bytes) -> int:

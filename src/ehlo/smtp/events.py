@@ -77,6 +77,14 @@ class ContentReceived(NamedTuple):
     truncated: bool = False
 
 
+class ContentBegun(NamedTuple):
+    """As much of a message as `ServerConnection.stop_after` asks for (server side). It needs no answer; what
+    follows is more of the message."""
+
+    content: bytes
+    stage: Stage
+
+
 class ChunkReceived(NamedTuple):
     """A BDAT command with the octets behind it (server side, RFC 3030 §2).
 
@@ -112,5 +120,12 @@ NEED_DATA, NEED_REST = NeedData(partial=False), NeedData(partial=True)
 
 ClientEvent = ReplyPart | ReplyReceived | ConnectionLost | NeedData
 ServerEvent = (
-    CommandReceived | CommandRejected | AuthResponse | ContentReceived | ChunkReceived | ConnectionLost | NeedData
+    CommandReceived
+    | CommandRejected
+    | AuthResponse
+    | ContentBegun
+    | ContentReceived
+    | ChunkReceived
+    | ConnectionLost
+    | NeedData
 )

@@ -32,6 +32,7 @@ from ehlo.smtp.events import (
     CommandReceived,
     CommandRejected,
     ConnectionLost,
+    ContentBegun,
     ContentReceived,
     NeedData,
     ServerEvent,
@@ -48,6 +49,7 @@ DEFAULT_MAX_MESSAGE = 10_240_000
 _AUTH, _CONTENT = State.AUTH, State.CONTENT
 _new = tuple.__new__
 
+_NOT_IN_LMTP, _NOT_IN_SMTP = frozenset({"EHLO", "HELO"}), frozenset({"LHLO"})
 _KNOWN_VERBS = frozenset().union(*ALLOWED.values())
 #: How much of a reason a refusal repeats: with the code it stays under RFC 5321 §4.5.3.1.5's 512 octets.
 _MAX_WHY = 400
@@ -60,7 +62,10 @@ class ServerConnection:
     """A session as the server sees it.
 
     `state` and `stage` say where it stands. `max_message` bounds what is kept of a message; the
-    rest of a larger one is read and dropped, so that the refusal comes after its dot.
+    rest of a larger one is read and dropped, so that the refusal comes after its dot. With `lmtp` the session
+    begins with LHLO and knows neither EHLO nor HELO (RFC 2033 §4.1). `stop_after` is after how many octets
+    of the next message a `ContentBegun` shall come; with `lenient` a bare LF ends a line of a message as CRLF
+    does, which is what makes SMTP smuggling possible.
     """
 
     __slots__ = (
@@ -70,17 +75,26 @@ class ServerConnection:
         "_closed",
         "_content",
         "_content_size",
+        "_ended",
+        "_foreign",
         "_reader",
         "_verb",
+        "lenient",
+        "lmtp",
         "max_message",
         "stage",
         "state",
+        "stop_after",
     )
 
-    def __init__(self, *, max_message: int = DEFAULT_MAX_MESSAGE) -> None:
+    def __init__(self, *, max_message: int = DEFAULT_MAX_MESSAGE, lmtp: bool = False, lenient: bool = False) -> None:
         self.state = State.CONNECTED
         self.stage: Stage = "banner"
         self.max_message = max_message
+        self.lmtp = lmtp
+        self.lenient = lenient
+        self.stop_after: int | None = None
+        self._foreign = _NOT_IN_LMTP if lmtp else _NOT_IN_SMTP
         self._buffer = ReceiveBuffer()
         self._closed = False
         self._verb: str | None = CONNECT
@@ -89,6 +103,12 @@ class ServerConnection:
         self._content_size = 0
         self._chunk: ChunkReceived | None = None
         self._chunk_left = 0
+        self._ended: bytes | None = None
+
+    @property
+    def held(self) -> int:
+        """Octets of a message that is not whole yet."""
+        return len(self._content)
 
     def send(self, reply: Reply) -> bytes:
         """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
@@ -104,7 +124,7 @@ class ServerConnection:
         self.state = after(self.state, self._verb, reply.code)
         self._verb = None
         if self.state is _CONTENT:
-            self._reader = ContentReader()
+            self._reader = ContentReader(lenient=self.lenient)
             self.stage = "message"
         return data
 
@@ -130,7 +150,7 @@ class ServerConnection:
         """The next event in the bytes received; `NEED_DATA` when there is none yet."""
         if self._verb is not None:
             raise LocalProtocolError("The last event has not been answered.")
-        if self._buffer.empty and not self._closed:
+        if self._buffer.empty and not self._closed and self._ended is None:
             return NEED_DATA
         if self._reader is not None:
             return self._next_content(self._reader)
@@ -160,8 +180,8 @@ class ServerConnection:
             return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
         if verb == "BDAT":
             return self._bdat(line, command.argument)
-        if verb not in ALLOWED[self.state]:
-            if verb not in _KNOWN_VERBS:
+        if verb not in ALLOWED[self.state] or verb in self._foreign:
+            if verb not in _KNOWN_VERBS or verb in self._foreign:
                 return self._rejected(line, verb, 500, "Command not recognized.")
             return self._rejected(line, verb, 503, why_not(self.state, verb))
         self._verb = verb
@@ -209,10 +229,18 @@ class ServerConnection:
         text = line.strip(b"\r\n").decode("ascii", "replace")
         return AuthResponse(line, "auth", None if text == "*" else decode_base64(text))
 
-    def _next_content(self, reader: ContentReader) -> ContentReceived | ConnectionLost | NeedData:
+    def _next_content(self, reader: ContentReader) -> ContentBegun | ContentReceived | ConnectionLost | NeedData:
         content, rest = reader.feed(self._buffer.take_all())
         self._content += content[: max(0, self.max_message - self._content_size)]
         self._content_size += len(content)
+        if self.stop_after is not None and (rest is not None or self._content_size >= self.stop_after):
+            begun, self.stop_after = bytes(self._content[: self.stop_after]), None
+            if rest is not None:
+                # The end is there already, and was taken out of the buffer: what is left of it is only the end.
+                self._ended = rest
+            return ContentBegun(begun, "message")
+        if self._ended is not None:
+            rest, self._ended = self._ended, None
         if rest is None:
             return self._lost() if self._closed else NEED_REST
         self._buffer.feed(rest)

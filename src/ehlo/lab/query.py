@@ -1,0 +1,118 @@
+"""What may be searched for among captured messages: words with and without a field, as a condition of SQL.
+
+    subject:invoice from:alice -tag:draft is:unread "two words"
+
+The words are those of Mailpit's search, so that what was written for it goes on working.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+
+class Where(NamedTuple):
+    """A condition of SQL on the table `messages`, and the values for its question marks. No value is in the text."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+_ALL = Where("1", ())
+_NONE = Where("0", ())
+
+_WORD = re.compile(r"""([-!]?)(?:([a-z-]+):)?("[^"]*"?|[^\s"]+)""", re.IGNORECASE)
+
+
+def where(query: str) -> Where:
+    """The condition for a query, all of whose words must hold. A field that is not known is an ordinary word."""
+    parts = [_word(found) for found in _WORD.finditer(query)]
+    if not parts:
+        return _ALL
+    return Where(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
+
+
+def _word(found: re.Match[str]) -> Where:
+    not_, field, text = found[1], (found[2] or "").lower(), found[3].strip('"')
+    condition = _FIELDS[field](text) if field in _FIELDS else _text(f"{found[2]}:{text}" if field else text)
+    return Where(f"NOT ({condition.sql})", condition.values) if not_ else condition
+
+
+def _like(*columns: str) -> Callable[[str], Where]:
+    def condition(text: str) -> Where:
+        escaped = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+        sql = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
+        return Where(f"({sql})", (escaped,) * len(columns))
+
+    return condition
+
+
+def _text(text: str) -> Where:
+    if not text:
+        return _ALL
+    if len(text) < 3:
+        # The index is of three characters at a time.
+        found = _like("text")(text)
+        return Where(f"number IN (SELECT rowid FROM found WHERE {found.sql})", found.values)  # noqa: S608
+    phrase = '"' + text.replace('"', '""').replace("\0", "") + '"'
+    return Where("number IN (SELECT rowid FROM found WHERE text MATCH ?)", (phrase,))
+
+
+def _tag(text: str) -> Where:
+    return Where("instr(char(10) || lower(tags) || char(10), char(10) || lower(?) || char(10))", (text,))
+
+
+def _is(text: str) -> Where:
+    return {"read": Where("read = 1", ()), "unread": Where("read = 0", ()), "tagged": Where("tags != ''", ())}.get(
+        text.lower(), _NONE
+    )
+
+
+def _has(text: str) -> Where:
+    return Where("attachments > 0", ()) if text.lower() in ("attachment", "attachments") else _NONE
+
+
+def _size(sign: str) -> Callable[[str], Where]:
+    def condition(text: str) -> Where:
+        found = re.fullmatch(r"(\d{1,12})([km]?)b?", text.lower())
+        if found is None:
+            return _NONE
+        return Where(f"size {sign} ?", (int(found[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[found[2]],))
+
+    return condition
+
+
+def _date(sign: str) -> Callable[[str], Where]:
+    def condition(text: str) -> Where:
+        try:
+            moment = datetime.fromisoformat(text.replace("/", "-"))
+        except ValueError:
+            return _NONE
+        return Where(f"created {sign} ?", ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),))
+
+    return condition
+
+
+def _session(text: str) -> Where:
+    return Where("session = ?", (int(text),)) if re.fullmatch(r"\d{1,15}", text) else _NONE
+
+
+_FIELDS: dict[str, Callable[[str], Where]] = {
+    "from": _like("author", "sender"),
+    "to": _like("addressed", "recipients"),
+    "cc": _like("addressed"),
+    "bcc": _like("addressed", "recipients"),
+    "addressed": _like("author", "sender", "addressed", "recipients"),
+    "subject": _like("subject"),
+    "message-id": _like("summary"),
+    "tag": _tag,
+    "is": _is,
+    "has": _has,
+    "larger": _size(">"),
+    "smaller": _size("<"),
+    "after": _date(">="),
+    "before": _date("<"),
+    "session": _session,
+}

@@ -1,0 +1,157 @@
+"""A lab in a thread of its own, for tests and other ordinary code."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ehlo.lab.lab import Door, Lab
+from ehlo.lab.policy import Message
+from ehlo.smtp.stages import Stage
+from ehlo.transcript.transcript import Transcript
+
+if TYPE_CHECKING:
+    from ehlo.lab.faults import Switch
+
+
+class RunningLab:
+    """A lab in a thread, as a context manager. `host` and `port` are where it listens, `lab` is the lab itself."""
+
+    def __init__(self, lab: Lab, host: str, port: int, doors: Mapping[Door, int] | None = None) -> None:
+        self.lab = lab
+        self.host = host
+        self.port = port
+        self._doors = doors
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="ehlo lab", daemon=True)
+        self._started = threading.Event()
+        self._error: OSError | None = None
+        self._stop = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            self.port = await self.lab.start(self.host, self.port, self._doors)
+        except OSError as error:
+            self._error = error
+            return
+        finally:
+            self._started.set()
+        await self._stop.wait()
+        await self.lab.stop()
+
+    # What came in.
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The port of each door."""
+        return self.lab.ports
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages that came in, the newest last."""
+        return self.lab.messages
+
+    @property
+    def sessions(self) -> list[Transcript]:
+        """The transcripts of the sessions, the newest last."""
+        return self.lab.sessions
+
+    def clear(self) -> None:
+        """Forget the messages."""
+        if self.lab.store is not None:
+            self.lab.store.delete(None)
+
+    def wait_for(
+        self,
+        *,
+        to: str = "",
+        sender: str = "",
+        subject: str = "",
+        count: int = 1,
+        timeout: float = 10.0,
+    ) -> Message:
+        """Wait for a message, and give it: the `count`th of those to this recipient, from this sender, with this
+        text in the subject; whatever is left out may be anything. One that has come already counts.
+
+        Raises `TimeoutError` after so many seconds; its text says what came instead.
+        """
+
+        def fitting() -> list[Message]:
+            return [
+                message
+                for message in self.messages
+                if (not to or to in [path.address for path in message.recipients])
+                and (not sender or sender == message.sender.address)
+                and (not subject or subject in message.subject)
+            ]
+
+        if self.lab.wait_until(lambda: len(fitting()) >= count, timeout):
+            return fitting()[count - 1]
+        came = ", ".join(f"<{path.address}>" for message in self.messages for path in message.recipients) or "none"
+        wanted = ", ".join(
+            f"{name} {value}" for name, value in (("to", to), ("from", sender), ("subject", subject)) if value
+        )
+        raise TimeoutError(
+            f"After {timeout:g} s there were {len(fitting())} of {count} messages {wanted}; messages came for: {came}."
+        )
+
+    async def arrival(
+        self,
+        *,
+        to: str = "",
+        sender: str = "",
+        subject: str = "",
+        timeout: float = 10.0,  # noqa: ASYNC109 - it is handed on to a thread
+    ) -> Message:
+        """`wait_for`, for code on an event loop."""
+        return await asyncio.to_thread(self.wait_for, to=to, sender=sender, subject=subject, timeout=timeout)
+
+    # How it behaves.
+
+    def fault(self, stage: Stage, *, title: str = "", **words: object) -> Switch:
+        """Add a fault: `lab.fault("rcpt", reply="450 4.2.0 Greylisted", times=1)`.
+
+        The words are those of a scenario's `when` and `do`, with `sender`, `recipient` and `within` for `from`, `to`
+        and `for`, and `times` for `first`. Gives the switch, which can remove it again, or as a context manager does.
+        Raises `ehlo.lab.scenario.ScenarioError`.
+        """
+        from ehlo.lab.scenario import make_fault
+
+        return self.lab.faults.add(make_fault(stage, title, words))
+
+    def scenario(self, name: str) -> None:
+        """Behave like a scenario that comes with ehlo, or of a file. Raises `ehlo.lab.scenario.ScenarioError`."""
+        from ehlo.lab.scenario import load_scenario
+
+        self.lab.use(load_scenario(name))
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A context for clients, that trusts the lab's authority and no other."""
+        context = ssl.create_default_context()
+        context.load_verify_locations(cadata=self.lab.identity.authority.decode("ascii"))
+        return context
