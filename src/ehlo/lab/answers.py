@@ -53,7 +53,8 @@ class Answers:
     """The answers of one session.
 
     `client` is the client's address, `helo` what it calls itself, `user` who has logged in, `sender` and
-    `recipients` the transaction's; `bindings` what a login can be bound to, `encrypted` whether TLS is on.
+    `recipients` the transaction's; `bindings` what a login can be bound to, `encrypted` whether TLS is on. `dropped`,
+    `added` and `masked` are what faults have made of the keywords; what is not offered is not known either.
     """
 
     __slots__ = (
@@ -67,11 +68,14 @@ class Answers:
         "_policy",
         "_say",
         "_truncated",
+        "added",
         "bindings",
         "client",
         "declared",
+        "dropped",
         "encrypted",
         "helo",
+        "masked",
         "recipients",
         "sender",
         "user",
@@ -104,6 +108,9 @@ class Answers:
         self.sender = NULL_PATH
         self.recipients: list[Path] = []
         self.declared = 0
+        self.dropped: frozenset[str] = frozenset()
+        self.added: tuple[str, ...] = ()
+        self.masked = False
 
     def answer(self, event: ServerEvent) -> Reply | list[Reply]:
         """The reply to an event; in LMTP a message has one for each recipient (RFC 2033 §4.2)."""
@@ -146,6 +153,12 @@ class Answers:
             lines.append("AUTH " + " ".join(policy.offered))
         if policy.xclient:
             lines.append(f"XCLIENT {_XCLIENT}")
+        if self.dropped or self.added:
+            lines = [line for line in lines if line.split()[0] not in self.dropped] + list(self.added)
+        if self.masked:
+            from ehlo.lab.deviate import mask_keywords
+
+            lines = mask_keywords(lines)
         return lines
 
     def _offers(self, keyword: str) -> bool:

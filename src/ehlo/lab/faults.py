@@ -106,8 +106,9 @@ class Action(NamedTuple):
 
     `reply` is given in place of the one that was due: its lines, the first with the code. `raw` is what is sent in
     its place, octet for octet; `mangle` names a way of `deviate.MANGLES` to spoil it. `silent` sends nothing.
-    `delay` is seconds before, `byte_delay` seconds between octets; `pieces` are sizes in which it is written, `hold`
-    keeps it back until the next one. `close` and `reset` end the connection, in order or not.
+    `delay` is seconds before; `pieces` are sizes in which it is written, with a `pause` of so many seconds between
+    them (without `pieces`, between octets); `hold` keeps it back until the next one. `close` and `reset` end the
+    connection, in order or not.
     `close_after` and `stall_after` wait for so many octets of the message and then close, or stop reading for `stall`
     seconds (a `stall` without `stall_after` begins at once). `lose` accepts a message and forgets it.
 
@@ -120,8 +121,8 @@ class Action(NamedTuple):
     mangle: str = ""
     silent: bool = False
     delay: float = 0.0
-    byte_delay: float = 0.0
     pieces: tuple[int, ...] = ()
+    pause: float = 0.0
     hold: bool = False
     close: bool = False
     reset: bool = False

@@ -87,7 +87,8 @@ class Policy(NamedTuple):
         domain = mailbox.domain.lower()
         if domain not in self.domains:
             return "relay-denied"
-        local_part = mailbox.unquoted.lower()
+        # RFC 5233: what stands behind a plus is the mailbox's own business.
+        local_part = mailbox.unquoted.lower().partition("+")[0]
         address = f"{local_part}@{domain}"
         if local_part == POSTMASTER or address in self.mailboxes or address in self.aliases:
             return None

@@ -32,14 +32,17 @@ class ScenarioError(ValueError):
 
 
 class Scenario(NamedTuple):
-    """One scenario. `rule` is the id of the rule that a check of such a server ends with, if there is one, `check`
-    the options of that check; `script` is a session that shows what it does, in lines that begin with C: and S:."""
+    """One scenario.
+
+    `command` is how to see it with ehlo, and `rule` the id of the rule that this ends with, if there is one;
+    `script` is a session that shows what it does, in the language of docs/scenarios.md.
+    """
 
     name: str
     title: str
     description: str = ""
     rule: str = ""
-    check: tuple[str, ...] = ()
+    command: str = "check"
     script: str = ""
     persona: str = "postfix"
     host: str = ""
@@ -95,7 +98,7 @@ def parse_scenario(name: str, text: str) -> Scenario:
 
 
 def _scenario(name: str, table: dict[str, Any]) -> Scenario:
-    known = {"title", "description", "rule", "check", "script", "persona", "host", "policy", "faults", "seed"}
+    known = {"title", "description", "rule", "command", "script", "persona", "host", "policy", "faults", "seed"}
     _only(table, known, "a scenario")
     persona = _text(table, "persona") or "postfix"
     if persona not in persona_names():
@@ -108,7 +111,7 @@ def _scenario(name: str, table: dict[str, Any]) -> Scenario:
         _text(table, "title") or name,
         _text(table, "description").strip(),
         _text(table, "rule"),
-        _words(table, "check"),
+        _text(table, "command") or "check",
         _text(table, "script"),
         persona,
         _text(table, "host"),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _HANDSHAKE_TIMEOUT = 60.0
 #: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
 _PREAMBLE_TIMEOUT = 10.0
+#: Long enough for a piece to leave in a packet of its own.
+_BETWEEN_PIECES = 0.02
 #: What a fault sends in place of a TLS handshake: nothing that any version of TLS begins with.
 _GARBAGE = b"\x15\x00\x00\x00this is not TLS\r\n"
 
@@ -140,7 +142,9 @@ class Serve:
         """Everything up to the greeting."""
         self._began = time.monotonic()
         if self._entry.proxy:
-            header: bytes = yield Preamble(_PREAMBLE_TIMEOUT)
+            from ehlo.net.proxy import split_header
+
+            header: bytes = yield Preamble(_PREAMBLE_TIMEOUT, split_header)
             self._introduced_by(header)
         if self._entry.tls:
             yield from self._start_tls("tls")
@@ -204,8 +208,9 @@ class Serve:
 
     def _spoiled_handshake(self, how: str, stage: Stage) -> Flow:
         if how == "garbage":
+            # What came before the client's own first octets would be an answer to the command.
+            yield Preamble(_HANDSHAKE_TIMEOUT, lambda data: (data, b""))
             yield Upload(_GARBAGE, 10.0)
-            yield Pause(0.1)
         elif how == "silent":
             yield Pause(self._policy.limits.idle)
         self._note(stage, f"fault: no handshake ({how})")
@@ -284,7 +289,9 @@ class Serve:
         if said is None or said.ok:
             # The server goes on as ever, and only says it in another way.
             self._losing = action.lose
-            answer = self._edited(answers.answer(event), action)  # type: ignore[arg-type]
+            if event.stage == "ehlo":
+                self._edit_keywords(action)
+            answer = answers.answer(event)  # type: ignore[arg-type]
             self._losing = False
             reply = said or self._bounded(answer)
         else:
@@ -314,19 +321,12 @@ class Serve:
         code, _, text = action.reply[0].partition(" ")
         return Reply(int(code), (text, *action.reply[1:]))
 
-    @staticmethod
-    def _edited(answer: Reply | list[Reply], action: Action) -> Reply | list[Reply]:
-        """The keywords of an EHLO reply, as a fault leaves them."""
-        if not (action.drop or action.add or action.mask) or isinstance(answer, list):
-            return answer
-        first, *keywords = answer.lines
-        dropped = {word.upper() for word in action.drop}
-        keywords = [line for line in keywords if line.split()[0].upper() not in dropped] + list(action.add)
-        if action.mask:
-            from ehlo.lab.deviate import mask_keywords
-
-            keywords = mask_keywords(keywords)
-        return Reply(answer.code, (first, *keywords))
+    def _edit_keywords(self, action: Action) -> None:
+        answers = self._answers
+        if action.drop or action.add or action.mask:
+            answers.dropped |= {word.upper() for word in action.drop}
+            answers.added += action.add
+            answers.masked |= action.mask
 
     def _say(self, answer: Reply | list[Reply] | None, stage: Stage, action: Action) -> Flow:
         """Give an answer the way an action wants it: late, in pieces, spoiled, not at all; then perhaps hang up."""
@@ -343,8 +343,13 @@ class Serve:
             self._held_back += data
             return
         data = self._take_held_back() + data
-        if data and not (action.silent and not action.raw):
+        if data:
             yield from self._transmit(data, stage, action)
+        if action.silent and not (action.close or action.reset) and self._conn.state is State.CLOSED:
+            # After QUIT, silence is not the same as hanging up.
+            yield Pause(self._policy.limits.idle)
+        if action.close_after >= 0:
+            return
         if action.reset:
             yield Pause(0.0)
             yield Cut()
@@ -367,7 +372,7 @@ class Serve:
         return held
 
     def _transmit(self, data: bytes, stage: Stage, action: Action) -> Flow:
-        sizes = [1] * len(data) if action.byte_delay else list(action.pieces)
+        sizes = list(action.pieces) or [1] * (len(data) if action.pause else 0)
         if not sizes:
             yield Send(data, stage)
             return
@@ -377,7 +382,7 @@ class Serve:
             size = sizes.pop(0) if sizes else len(data)
             yield Upload(data[start : start + size], 60.0)
             start += size
-            yield Pause(action.byte_delay or 0.02)
+            yield Pause(action.pause or _BETWEEN_PIECES)
         for line in data.splitlines(keepends=True):
             self._recorder.add("server", "line", stage, line, first=began)
 

@@ -9,7 +9,7 @@ an intent fails, a `SessionError` is raised at the `yield`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ehlo.smtp.stages import Stage
@@ -104,10 +104,12 @@ class Pause(NamedTuple):
 
 
 class Preamble(NamedTuple):
-    """Wait for the header of the PROXY protocol, before anything else: gives its octets. What does not begin
-    like one raises a `SessionError`."""
+    """Wait for octets that are not of SMTP, such as a header of the PROXY protocol: gives them. `split` takes what
+    has come and gives them and the rest, or None until there are enough; where it raises a `ProxyError`, the flow
+    gets a `SessionError`."""
 
     timeout: float
+    split: Callable[[bytes], tuple[bytes, bytes] | None]
 
 
 class Cut(NamedTuple):

@@ -345,11 +345,11 @@ class Session:
     # The peer.
 
     def _preamble_received(self, asked: Preamble, data: bytes) -> Need:
-        from ehlo.net.proxy import ProxyError, split_header
+        from ehlo.net.proxy import ProxyError
 
         self._preamble += data
         try:
-            found = split_header(self._preamble)
+            found = asked.split(self._preamble)
         except ProxyError as error:
             facts: Facts = {"error": "proxy-header-wrong", "message": str(error)}
             self.recorder.add("net", "error", "connect", facts=facts)

@@ -1,0 +1,65 @@
+"""Every scenario that ships does what it says, over a plain socket, and ends a check with the rule it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ehlo.knowledge.rules import load_rules
+from ehlo.lab import Lab
+from ehlo.lab.scenario import load_scenario, scenario_names
+from lab.script import play
+
+SECRET = "wonderland"
+RULES = frozenset(rule.id for rule in load_rules())
+
+
+def test_there_are_many() -> None:
+    assert len(scenario_names()) >= 60
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_scenario_does_what_it_says(name: str) -> None:
+    scenario = load_scenario(name)
+    assert scenario.title
+    assert scenario.description
+    with Lab(scenario=scenario).running() as lab:
+        assert play(scenario.script, lab) > 0
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_check_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    scenario = load_scenario(name)
+    (tmp_path / "big.eml").write_bytes(b"Subject: big\r\n\r\n" + b"a line of a large message\r\n" * 100)
+    command, *options = scenario.command.split()
+    options = [{"LAB_CA": str(tmp_path / "ca.pem"), "BIG_FILE": str(tmp_path / "big.eml")}.get(w, w) for w in options]
+    if "-f" not in options:
+        options += ["-f", "sender@yourdomain.com"]
+    if "-t" not in options:
+        options += ["-t", "recipient@example.com"]
+    if "--timeout" not in options:
+        options += ["--timeout", "20"]
+    with Lab(scenario=scenario).running() as lab:
+        (tmp_path / "ca.pem").write_bytes(lab.lab.identity.authority)
+        done = subprocess.run(
+            [sys.executable, "-m", "ehlo", command, f"127.0.0.1:{lab.port}", *options, "--json"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=90,
+            env={**os.environ, "LAB_PASSWORD": SECRET},
+        )
+    assert not re.search("Traceback", done.stderr), done.stderr
+    verdict = json.loads(done.stdout)["verdict"]
+    rules = [finding["rule"] for finding in verdict["findings"]]
+    if scenario.rule:
+        assert scenario.rule in RULES
+        assert rules[:1] == [scenario.rule]
+    else:
+        assert verdict["outcome"] == "accepted", rules
