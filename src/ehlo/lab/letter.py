@@ -3,7 +3,7 @@
 A message is any octets whatever, up to `MAX_SIZE` and beyond: nothing here raises, nothing asks the network,
 and the time taken grows with the size alone. So the MIME structure (RFC 2046) is cut by searching for boundaries,
 not by the standard parser, which nests as deep as a hostile message wants it to and looks at each line once a level.
-What the standard library does well with one short value is left to it: parameters (RFC 2231) and dates.
+What the standard library does well with one short value is left to it: continued parameters (RFC 2231) and dates.
 
 Octets go in, text comes out, in this order: `walk` finds the entities, `content` decodes one, `decode_text` makes
 characters of it, `clean` takes out what must not reach a terminal or a page.
@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import binascii
 import codecs
+import encodings
+import encodings.aliases
 import html as html_entities
+import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from email.message import Message as Fields
-from email.utils import parsedate_to_datetime
+from email.utils import decode_params, parsedate_to_datetime
+from email.utils import unquote as unquote_string
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -68,6 +72,7 @@ _TOKEN = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|<([^<>]*)>?|([(,;:])|([^"<(
 _COMMENT_MARK = re.compile(r"\\.|[()]", re.DOTALL)
 _MEDIA_TYPE = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80})\s*(?![^\s;(])", re.IGNORECASE)
 _WORD = re.compile(r"\s*([A-Za-z0-9-]{1,40})")
+_PARAMETER = re.compile(r';\s*+([^\s;="]++)\s*+=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^;]*+)')
 
 _MARKUP = re.compile(r"<(?:(!--)|(/?)([a-z][a-z0-9]{0,20})|[!?])", re.IGNORECASE)
 _CHARACTER = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});?")
@@ -197,22 +202,42 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\n\t]", " ", clean(text)).strip()
 
 
-def decode_text(octets: bytes, charset: str) -> str:
-    """Characters for octets in a charset, as well as can be done. Without a charset UTF-8 is tried first."""
+@cache
+def _codecs() -> frozenset[str]:
+    """The names that Python's codecs have. It would look for others in the file system, and remember them for ever."""
+    return frozenset(encodings.aliases.aliases) | {module.name for module in pkgutil.iter_modules(encodings.__path__)}
+
+
+def find_codec(charset: str) -> str:
+    """Python's name of the codec that reads a charset of mail; empty if there is none."""
     name = charset.strip("\"' ").lower()
     name = _CHARSETS.get(name, name)
-    if _CHARSET.fullmatch(name):
+    if not _CHARSET.fullmatch(name) or encodings.normalize_encoding(name).replace(".", "_") not in _codecs():
+        return ""
+    try:
+        codec = codecs.lookup(name).name
+        b"?".decode(codec, "replace")  # LookupError: it makes octets of octets
+    except (LookupError, ValueError):
+        return ""
+    return "" if codec in _NO_CHARSETS else codec
+
+
+def decode_text(octets: bytes, charset: str) -> str:
+    """Characters for octets in a charset, as well as can be done. Without a charset UTF-8 is tried first."""
+    codec = find_codec(charset) if charset else ""
+    if codec and codec != "ascii":
         try:
-            codec = codecs.lookup(name).name
-            if codec not in _NO_CHARSETS and codec != "ascii":
-                return octets.decode(codec, "replace").removeprefix("\ufeff")
-        except (LookupError, ValueError):
+            return octets.decode(codec, "replace").removeprefix("\ufeff")
+        except ValueError:
             pass
     try:
-        # Not final: octets that were cut off within a character are still UTF-8.
-        return codecs.utf_8_decode(octets, "strict", False)[0].removeprefix("\ufeff")
+        # Not final: octets that were cut off within a character are still UTF-8, if there were others before.
+        text, length = codecs.utf_8_decode(octets, "strict", False)
     except UnicodeDecodeError:
         return octets.decode("cp1252", "replace")
+    if length < len(octets) and text.isascii():
+        return octets.decode("cp1252", "replace")
+    return text.removeprefix("\ufeff")
 
 
 def decode_base64(octets: bytes) -> bytes:
@@ -255,7 +280,7 @@ def read_header(raw: bytes, start: int = 0, end: int | None = None) -> Header:
     at = start
     while at < end:
         if at - start > MAX_HEADER:
-            empty = re.compile(rb"\n\r?\n").search(raw, at, end)
+            empty = re.compile(rb"\n\r?\n").search(raw, at - 1, end)
             at = empty.end() if empty else end
             break
         feed = raw.find(b"\n", at, end)
@@ -281,20 +306,21 @@ def _joined(fields: list[tuple[str, list[bytes]]]) -> tuple[tuple[str, bytes], .
 
 def read_parameters(value: str) -> dict[str, str]:
     """The parameters of a Content-Type or Content-Disposition, names in lower case, RFC 2231 and RFC 2047 decoded."""
-    fields = Fields()
-    fields["Content-Type"] = _one_line(value[:MAX_PARAMETERS])
+    # The standard parser cuts in a time that grows with the square of the length: only what was cut is left to it.
+    cut = [(found[1].lower(), found[2].strip()) for found in _PARAMETER.finditer(_one_line(value[:MAX_PARAMETERS]))]
     try:
-        read = fields.get_params(failobj=[])[1:]
+        read = decode_params([("", ""), *cut])[1:]
     except Exception:
-        # The standard parser raises this and that on hostile values, and differs from release to release.
+        # It raises this and that on hostile values, and differs from release to release.
         return {}
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     for name, text in read:
         if isinstance(text, tuple):
-            extended.setdefault(name.lower(), _one_line(_decode_extended(text[0] or "", text[2])))
+            decoded = _decode_extended(text[0] or "", unquote_string(text[2]))
+            extended.setdefault(name, _one_line(decoded))
         else:
-            plain.setdefault(name.lower(), _one_line(decode_words(text)))
+            plain.setdefault(name, _one_line(decode_words(unquote_string(text))))
     return plain | extended
 
 
@@ -324,6 +350,7 @@ def read_people(value: str) -> tuple[Person, ...]:
             bare.append(f'"{quoted}"')
         elif angle is not None:
             address = address or angle
+            bare = []  # What stands before angle brackets is a name, even if they are empty.
         elif word is not None:
             phrase.append(word)
             bare.append(word)
@@ -353,12 +380,13 @@ def _person(phrase: str, bare: str, address: str, comment: str) -> list[Person]:
             start = local.rfind('"', 0, -1) if local.endswith('"') else local.rfind(" ") + 1
             start = max(start, 0)
             phrase, address = local[:start], local[start:] + sign + domain.partition(" ")[0]
-        elif " " not in bare and '"' not in bare:
+        elif bare and " " not in bare and '"' not in bare:
             phrase, address = "", bare
     elif address.startswith("@"):
         address = address.rpartition(":")[2]  # RFC 5322 §4.4: a route is to be ignored
     name = " ".join(_one_line(decode_words(phrase.strip() or comment)).split())
-    person = Person(name, "".join(_one_line(address).split()))
+    between = " " if address.lstrip().startswith('"') else ""  # RFC 5322 §3.4.1: a quoted local part may have spaces
+    person = Person(name, between.join(_one_line(address).split()))
     return [person] if any(person) else []
 
 
@@ -595,7 +623,7 @@ def html_document(letter: Letter, cid_url: Callable[[str], str]) -> str:
 
     def address(found: re.Match[str]) -> str:
         url = cid_url(clean(unquote(found[2])))
-        # What would end the attribute is percent-encoded, whatever the content id was.
-        return found[1] + quote(clean(url), safe="!#$%&()*+,/:;=?@[]~")
+        # What would end the attribute or the `url()` is percent-encoded, whatever the content id was.
+        return found[1] + quote(clean(url), safe="!#$%&*+,/:;=?@[]~")
 
     return _CID.sub(address, letter.html)
