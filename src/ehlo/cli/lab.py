@@ -5,92 +5,255 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
+import os
+import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.files import read_file
 from ehlo.cli.options import add_colour_option, path_from
 from ehlo.lab.authority import Identity
-from ehlo.lab.lab import Lab, Watcher
-from ehlo.lab.policy import Policy
-from ehlo.report.style import Style, style_of
-from ehlo.report.text import safe
+from ehlo.lab.lab import Door, Lab, Watcher
+from ehlo.lab.persona import load_persona, persona_names
+from ehlo.lab.policy import Limits, Policy
+from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, load_scenario, scenario_names
+from ehlo.lab.store import Keep, Store, StoreError, TagRule
+from ehlo.report.style import Style, style_of, terminal_columns
+from ehlo.report.text import pad, safe, shorten
+from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import Redactor
 
+if TYPE_CHECKING:
+    from ehlo.web.serving import WebServer
+
 EPILOG = """\
 examples:
-  ehlo lab                                             port 2525, mailbox recipient@example.com
-  ehlo lab --port 2500 --mailbox alice@example.com --mailbox bob@example.org
-  ehlo lab --any-recipient --quiet
-  ehlo lab --user alice:wonderland --ca-out lab-ca.pem
+  ehlo lab                                             port 2525, the page at http://127.0.0.1:8025
+  ehlo lab --scenario greylisted                       450 at first, 250 at the second attempt
+  ehlo lab --list                                      all scenarios
+  ehlo lab --persona exchange --mailbox alice@example.com --user alice:wonderland
+  ehlo lab --store mail.db --durable                   what was taken is still there after a crash
+  ehlo lab --exec "pytest -q"                          run a command with the lab's address in its environment
 
-The server plays Postfix on mail.example.com. It listens on this machine alone, keeps what it is sent in
-memory, and delivers and relays nothing. Ctrl-C ends it.
+The server listens on this machine alone, and delivers and relays nothing. Ctrl-C ends it.
 """
 
 DEFAULT_PORT = 2525
+DEFAULT_WEB_PORT = 8025
 #: A server that keeps thousands of transcripts must not walk through all of them again and again.
 _GC_THRESHOLD = 50_000
+_DOORS: tuple[Door, ...] = ("smtps", "lmtp", "proxy")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0: any that is free (default {DEFAULT_PORT})")
-    parser.add_argument("--mailbox", metavar="ADDRESS", action="append", default=[], help="a mailbox; may be repeated")
-    parser.add_argument("--any-recipient", action="store_true", help="accept every recipient")
-    parser.add_argument(
+    behaviour = parser.add_argument_group("how it behaves")
+    behaviour.add_argument("--scenario", metavar="NAME|FILE", help="behave as this scenario says; --list shows them")
+    behaviour.add_argument("--list", action="store_true", help="list the scenarios, and end")
+    behaviour.add_argument("--json", action="store_true", help="with --list: as JSON")
+    behaviour.add_argument("--persona", choices=persona_names(), help="how it talks (default: postfix)")
+    behaviour.add_argument("--host", metavar="NAME", help="what it calls itself (default: the persona's name)")
+    behaviour.add_argument("--seed", type=int, metavar="N", help="the dice of faults by chance fall alike for alike N")
+    policy = parser.add_argument_group("what it takes")
+    policy.add_argument("--mailbox", metavar="ADDRESS", action="append", default=[], help="a mailbox; may be repeated")
+    policy.add_argument("--any-recipient", action="store_true", help="accept every recipient")
+    policy.add_argument(
         "--refuse-sender", metavar="ADDRESS", action="append", default=[], help="refuse this sender; may be repeated"
     )
-    parser.add_argument(
-        "--user", metavar="NAME:PASSWORD", action="append", default=[], help="offer AUTH under TLS to this user"
+    policy.add_argument("--max-size", type=int, metavar="OCTETS", help="the largest message")
+    policy.add_argument("--max-sessions", type=int, metavar="N", help=f"sessions at once (default {Limits().sessions})")
+    policy.add_argument("--idle", type=float, metavar="SECONDS", help="how long it waits for a command (default 300)")
+    login = parser.add_argument_group("logging in and TLS")
+    login.add_argument(
+        "--user", metavar="NAME:PASSWORD", action="append", default=[], help="offer AUTH to this user; may be repeated"
     )
-    parser.add_argument("--cert", metavar="FILE", help="certificate chain in PEM form (default: one made on the spot)")
-    parser.add_argument("--key", metavar="FILE", help="its private key in PEM form")
-    parser.add_argument("--ca-out", metavar="FILE", help="write the certificate of the lab's authority to this file")
+    login.add_argument("--any-login", action="store_true", help="offer AUTH, and take every name and password")
+    login.add_argument(
+        "--mechanism", metavar="NAME", action="append", default=[], help="offer this one (default: PLAIN and LOGIN)"
+    )
+    login.add_argument("--auth-in-clear", action="store_true", help="offer AUTH without TLS, too")
+    login.add_argument("--cert", metavar="FILE", help="certificate chain in PEM form (default: one made on the spot)")
+    login.add_argument("--key", metavar="FILE", help="its private key in PEM form")
+    login.add_argument("--ca-out", metavar="FILE", help="write the certificate of the lab's authority to this file")
+    ports = parser.add_argument_group("where it listens")
+    ports.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1", help="(default 127.0.0.1)")
+    ports.add_argument("--port", type=int, help=f"0: any that is free (default {DEFAULT_PORT})")
+    ports.add_argument("--tls-port", dest="smtps", type=int, metavar="PORT", help="a port with TLS from the start")
+    ports.add_argument("--lmtp-port", dest="lmtp", type=int, metavar="PORT", help="a port for LMTP")
+    ports.add_argument(
+        "--proxy-port", dest="proxy", type=int, metavar="PORT", help="a port behind a proxy (PROXY v1, v2)"
+    )
+    ports.add_argument(
+        "--http", metavar="PORT|off", help=f"the page and the API (default {DEFAULT_WEB_PORT}, or any that is free)"
+    )
+    ports.add_argument(
+        "--http-name", metavar="NAME", action="append", default=[], help="a host name that browsers may call it by"
+    )
+    capture = parser.add_argument_group("what it keeps")
+    capture.add_argument("--store", metavar="FILE", help="keep messages and sessions in this file (default: in memory)")
+    capture.add_argument("--durable", action="store_true", help="with --store: on the disk before the client hears 250")
+    capture.add_argument("--keep", type=int, metavar="N", help=f"messages to keep (default {Keep().messages})")
+    capture.add_argument("--keep-size", type=int, metavar="MB", help=f"their size (default {Keep().octets // 10**6})")
+    capture.add_argument("--keep-hours", type=float, metavar="HOURS", help="their age (default: any)")
+    capture.add_argument("--tag", metavar="TAG=QUERY", action="append", default=[], help="tag what a search finds")
+    capture.add_argument("--export", metavar="FILE|FOLDER/", help="in the end, write an mbox file or a Maildir folder")
+    capture.add_argument("--release", metavar="TARGET", default="", help="where the page may send messages on to")
+    parser.add_argument("--exec", metavar="COMMAND", help="run a command against the lab, and end with it")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the sessions")
     add_colour_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the lab until it is stopped."""
+    """Run the lab until it is stopped; gives the exit status, with --exec the command's."""
     style = style_of(sys.stdout, args.color)
-    lab = Lab(policy=_policy(args), identity=_identity(args), watchers=[] if args.quiet else [SessionLog(style)])
+    if args.list:
+        _list(style, as_json=args.json)
+        return 0
+    scenario = _scenario(args)
+    persona = load_persona(args.persona or scenario.persona)
+    if args.host or scenario.host:
+        persona = persona.at(args.host or scenario.host)
+    store = _store(args)
+    lab = Lab(
+        persona,
+        _policy(args, scenario.policy),
+        scenario=scenario,
+        seed=args.seed or 0,
+        identity=_identity(args),
+        store=store,
+        watchers=[] if args.quiet or args.exec else [SessionLog(style)],
+    )
     if args.ca_out:
         try:
             Path(args.ca_out).write_bytes(lab.identity.authority)
         except OSError as error:
             raise UsageError(f"--ca-out {args.ca_out}: the file cannot be written: {error.strerror}.") from None
-    if not 0 <= args.port <= 65535:
-        raise UsageError(f"--port {args.port}: a port is a number from 0 to 65535.")
     gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(lab, args.port, style))
-    return 0
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(lab, args, style))
+    finally:
+        if args.export:
+            _export(store, args.export)
+        store.close()
 
 
-async def _serve(lab: Lab, port: int, style: Style) -> None:
+async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    port = _port(args.port, "--port", 0 if args.exec else DEFAULT_PORT)
+    doors = {
+        door: _port(getattr(args, door), f"--{door}-port", 0) for door in _DOORS if getattr(args, door) is not None
+    }
+    web = _web(lab, args)
     try:
-        port = await lab.start("127.0.0.1", port)
+        await lab.start(args.listen, port, doors)
     except OSError as error:
         raise UsageError(f"--port {port}: the lab cannot listen there: {error.strerror or error}.") from None
+    if web is not None:
+        await _start_web(lab, web, args)
+    try:
+        if args.exec:
+            return await _execute(args.exec, lab, web, stop)
+        _introduce(lab, web, style)
+        await stop.wait()
+    finally:
+        await lab.stop()
+    count = lab.store.count if lab.store else 0
+    print(f"\n{_counted(count, 'message')}, {_counted(lab.session_count, 'session')}.")
+    return 0
+
+
+def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
+    smtp = f"{lab.host}:{lab.ports['smtp']}"
+    print(f"{lab.persona.host} ({lab.persona.name}) listens on {style.bold(smtp)}")
+    names = {"smtps": "with TLS from the start", "lmtp": "LMTP", "proxy": "behind a proxy"}
+    for door, port in lab.ports.items():
+        if door in names:
+            print(f"{names[door]}: {style.bold(f'{lab.host}:{port}')}")
+    if web is not None:
+        print(f"the page: {style.bold(f'http://{_in_url(lab.host)}:{web.port}')}")
+    if lab.scenario is not None and lab.scenario.name:
+        print(f"scenario {lab.scenario.name}: {lab.scenario.title}")
     mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes))
-    print(f"{lab.persona.host} ({lab.persona.name}) listens on {style.bold(f'127.0.0.1:{port}')}")
     print(style.dim(f"mailboxes: {mailboxes}"))
-    print(style.dim(f"try:  ehlo check 127.0.0.1:{port} -f sender@yourdomain.com -t recipient@example.com"))
+    recipient = min(lab.policy.mailboxes, default="recipient@example.com")
+    print(style.dim(f"try:  ehlo check {smtp} -f sender@yourdomain.com -t {recipient}"))
     sys.stdout.flush()
-    await stop.wait()
-    await lab.stop()
-    print(f"\n{len(lab.messages)} messages, {lab.session_count} sessions.")
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _port(value: int | None, option: str, default: int) -> int:
+    port = default if value is None else value
+    if not 0 <= port <= 65535:
+        raise UsageError(f"{option} {port}: a port is a number from 0 to 65535.")
+    return port
+
+
+def _web(lab: Lab, args: argparse.Namespace) -> WebServer | None:
+    if args.http == "off":
+        return None
+    if args.http is not None and not args.http.isdecimal():
+        raise UsageError(f"--http {args.http}: a port, or off.")
+    from ehlo.web.serving import WebServer
+
+    default = 0 if args.exec else DEFAULT_WEB_PORT
+    port = _port(None if args.http is None else int(args.http), "--http", default)
+    return WebServer(lab, port, release=args.release, names=frozenset(name.lower() for name in args.http_name))
+
+
+async def _start_web(lab: Lab, web: WebServer, args: argparse.Namespace) -> None:
+    try:
+        await web.start(args.listen)
+    except OSError as error:
+        if args.http is not None:
+            await lab.stop()
+            raise UsageError(f"--http {web.port}: the page cannot listen there: {error.strerror or error}.") from None
+        # Nobody asked for this port: a second lab gets another one.
+        web.port = 0
+        await web.start(args.listen)
+    lab.companions.append(web)
+
+
+async def _execute(command: str, lab: Lab, web: WebServer | None, stop: asyncio.Event) -> int:
+    """Run a command with the lab's address in its environment; gives its exit status."""
+    with tempfile.TemporaryDirectory(prefix="ehlo-lab-") as folder:
+        authority = Path(folder, "ca.pem")
+        authority.write_bytes(lab.identity.authority)  # noqa: ASYNC240 - it is small, and nothing runs yet
+        environment = {**os.environ, **lab.environment(authority, f"http://{lab.host}:{web.port}" if web else "")}
+        try:
+            process = await asyncio.create_subprocess_exec(*shlex.split(command), env=environment)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--exec {command}: it cannot be run: {getattr(error, 'strerror', '') or error}."
+            ) from None
+        stopping = asyncio.create_task(stop.wait())
+        ending = asyncio.create_task(process.wait())
+        await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            process.terminate()
+        status = await ending
+        stopping.cancel()
+        # As a shell says it of a command that a signal ended.
+        return status if status >= 0 else 128 - status
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -101,6 +264,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _list(style: Style, *, as_json: bool) -> None:
+    """The scenarios, one a line."""
+    known = [load_scenario(name) for name in scenario_names()]
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {"name": it.name, "title": it.title, "description": it.description, "rule": it.rule, "persona": it.persona}
+            for it in known
+        ]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    width = max(len(scenario.name) for scenario in known)
+    columns = terminal_columns(sys.stdout)
+    for scenario in known:
+        print(f"{style.bold(pad(scenario.name, width))}  {shorten(scenario.title, max(20, columns - width - 2))}")
+    print(style.dim(f"\n{len(known)} scenarios; docs/scenarios.md describes them, and how to write one."))
 
 
 class SessionLog(Watcher):
@@ -137,17 +317,42 @@ class SessionLog(Watcher):
         return style.dim("-- closed") if event.kind == "close" else ""
 
 
-def _policy(args: argparse.Namespace) -> Policy:
-    users = {}
+def _scenario(args: argparse.Namespace) -> Scenario:
+    if not args.scenario:
+        return DEFAULT
+    try:
+        return load_scenario(args.scenario)
+    except ScenarioError as error:
+        raise UsageError(str(error)) from None
+
+
+def _policy(args: argparse.Namespace, policy: Policy) -> Policy:
+    """The scenario's policy with what the options say."""
+    users = dict(policy.users)
     for pair in args.user:
         name, colon, password = pair.partition(":")
         if not (name and colon and password):
             raise UsageError(f"--user {pair.partition(':')[0]}: the form is NAME:PASSWORD.")
         users[name] = password
-    policy = Policy(
-        any_recipient=args.any_recipient,
-        refused_senders=frozenset(path_from(sender, "sender").address.lower() for sender in args.refuse_sender),
+    mechanisms = tuple(name.upper() for name in args.mechanism)
+    for name in mechanisms:
+        if name not in SERVER_MECHANISMS:
+            raise UsageError(f"--mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}.")
+    senders = frozenset(path_from(sender, "sender").address.lower() for sender in args.refuse_sender)
+    limits = policy.limits
+    for name, value in (("size", args.max_size), ("sessions", args.max_sessions), ("idle", args.idle)):
+        if value is not None:
+            if value <= 0:
+                raise UsageError(f"A limit is a number above 0, not {value:g}.")
+            limits = limits._replace(**{name: value})
+    policy = policy._replace(
+        any_recipient=policy.any_recipient or args.any_recipient,
+        refused_senders=policy.refused_senders | senders,
         users=users,
+        any_login=policy.any_login or args.any_login,
+        mechanisms=mechanisms or policy.mechanisms,
+        auth_in_clear=policy.auth_in_clear or args.auth_in_clear,
+        limits=limits,
     )
     if not args.mailbox:
         return policy
@@ -163,3 +368,35 @@ def _identity(args: argparse.Namespace) -> Identity | None:
     if args.ca_out:
         raise UsageError("--ca-out is for the lab's own authority; with --cert there is none.")
     return Identity(read_file(args.cert, "certificate"), read_file(args.key, "key"), b"")
+
+
+def _store(args: argparse.Namespace) -> Store:
+    if args.durable and not args.store:
+        raise UsageError("--durable is for a store in a file: --store FILE.")
+    rules = []
+    for rule in args.tag:
+        tag, equals, query = rule.partition("=")
+        if not (tag.strip() and equals and query.strip()):
+            raise UsageError(f"--tag {rule}: the form is TAG=QUERY, as in orders=subject:order.")
+        rules.append(TagRule(tag.strip(), query))
+    keep = Keep()
+    if args.keep is not None:
+        keep = keep._replace(messages=max(1, args.keep), sessions=max(1, args.keep))
+    if args.keep_size is not None:
+        keep = keep._replace(octets=max(1, args.keep_size) * 10**6)
+    if args.keep_hours is not None:
+        keep = keep._replace(seconds=max(0.0, args.keep_hours) * 3600)
+    try:
+        return Store(args.store or "", durable=args.durable, keep=keep, tag_rules=rules)
+    except StoreError as error:
+        raise UsageError(f"--store: {error}") from None
+
+
+def _export(store: Store, target: str) -> None:
+    from ehlo.lab.export import to_maildir, to_mbox
+
+    try:
+        count = to_maildir(store, Path(target)) if target.endswith("/") else to_mbox(store, Path(target))
+    except OSError as error:
+        raise UsageError(f"--export {target}: it cannot be written: {error.strerror or error}.") from None
+    print(f"{_counted(count, 'message')} written to {target}.", file=sys.stderr)

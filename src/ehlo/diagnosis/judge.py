@@ -22,7 +22,17 @@ _TRIED_AGAIN: frozenset[Stage] = frozenset({"dns", "connect", "ehlo"})
 
 
 def judge(transcript: Transcript) -> Verdict:
-    """The verdict on a session, finished or not."""
+    """The verdict on a session, finished or not. A server's transcript tells of the client's mistakes, too."""
+    verdict = _judge(transcript)
+    if transcript.header.role != "server":
+        return verdict
+    from ehlo.diagnosis.duties import judge_client
+
+    over = bool(transcript.events) and transcript.events[-1].kind == "close"
+    return verdict._replace(findings=verdict.findings + judge_client(transcript, over=over))
+
+
+def _judge(transcript: Transcript) -> Verdict:
     steps = exchanges(transcript.events)
     subject = session_subject(transcript)
     failures = [number for number, step in enumerate(steps) if step.outcome in ("failed", "refused")]
@@ -35,12 +45,12 @@ def judge(transcript: Transcript) -> Verdict:
     evidence = [evidence_of(steps[number], transcript.events, subject) for number in others]
     evidence += [found for step in steps if (found := certificate_evidence(step, subject))]
     if main is None:
-        findings = _findings(evidence)
+        findings = findings_of(evidence)
         stage: Stage = steps[-1].stage if steps else "dns"
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
     step = steps[main]
-    findings = _findings([evidence_of(step, transcript.events, subject), *evidence])
+    findings = findings_of([evidence_of(step, transcript.events, subject), *evidence])
     outcome = "refused" if step.outcome == "refused" else "failed"
     if step.problem is not None and step.problem.fact("error") == "interrupted":
         outcome = "interrupted"
@@ -68,7 +78,8 @@ def _weight(step: Exchange, number: int) -> tuple[bool, int, int]:
     return step.stage != "quit", STAGES.index(step.stage), -number
 
 
-def _findings(evidence: list[Evidence]) -> tuple[Finding, ...]:
+def findings_of(evidence: list[Evidence]) -> tuple[Finding, ...]:
+    """What the rules say of each piece of evidence, in the same order."""
     if not evidence:
         return ()
     # A session in which all went well does not pay for loading what is known of failures.

@@ -254,6 +254,12 @@ class Faults:
         switch.enabled = on
         self._changed()
 
+    def clear(self) -> None:
+        """Remove all faults, and forget what was counted."""
+        self._switches.clear()
+        self._counters.clear()
+        self._changed()
+
     def replace(self, faults: Iterable[Fault], seed: int = 0) -> None:
         """Take another scenario's faults in place of the last one's. Those added by hand stay."""
         self._switches = [switch for switch in self._switches if not switch.own]

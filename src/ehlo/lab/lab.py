@@ -10,7 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from ehlo.lab.answers import Envelope
 from ehlo.lab.authority import Authority, Identity, server_context
@@ -67,6 +68,16 @@ class Watcher:
         """Another scenario is in use."""
 
 
+class Companion(Protocol):
+    """What runs beside a lab, on its event loop and at its host: the page."""
+
+    async def start(self, host: str) -> None:
+        """Begin. Raises `OSError`."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
 class Lab:
     """A mail server to practise and to test against. It delivers nothing and relays nothing.
 
@@ -87,6 +98,8 @@ class Lab:
         store: Store | Literal["memory"] | None = "memory",
         watchers: Iterable[Watcher] = (),
     ) -> None:
+        faults = tuple(faults)
+        self._watchers: list[Watcher] = list(watchers)
         self.persona = persona or load_persona()
         self.policy = policy or Policy()
         self.scenario: Scenario | None = None
@@ -94,11 +107,13 @@ class Lab:
         self.faults = Faults(faults, seed=seed, on_change=self._faults_changed)
         self.ports: dict[str, int] = {}
         self.host = ""
-        self._watchers: list[Watcher] = list(watchers)
+        self.companions: list[Companion] = []
         if scenario is not None:
             self.use(scenario)
             self.persona, self.policy = persona or self.persona, policy or self.policy
-            self.faults.replace((*scenario.faults, *faults), seed or scenario.seed)
+            faults, seed = (*scenario.faults, *faults), seed or scenario.seed
+            self.faults.replace(faults, seed)
+        self._original = (self.persona, self.policy, self.scenario, faults, seed)
         self._given_identity = identity
         self._authority: Authority | None = None
         self._contexts: dict[tuple[str, str, str, str], ssl.SSLContext] = {}
@@ -149,6 +164,15 @@ class Lab:
 
     # How it behaves.
 
+    def reset(self) -> None:
+        """Behave as in the beginning, without a fault, and forget what came in."""
+        self.persona, self.policy, self.scenario, faults, seed = self._original
+        self.faults.clear()
+        self.faults.replace(faults, seed)
+        if self.store is not None:
+            self.store.delete(None)
+            self.store.forget_sessions()
+
     def use(self, scenario: Scenario) -> None:
         """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
         persona = load_persona(scenario.persona)
@@ -158,6 +182,21 @@ class Lab:
         self.faults.replace(scenario.faults, scenario.seed)
         for watcher in self._watchers:
             watcher.scenario_changed()
+
+    def environment(self, authority: Path, url: str = "") -> dict[str, str]:
+        """Variables that tell programs where the lab is, those of Django, Flask-Mail and Laravel among them.
+
+        `authority` is a file with the certificate of the lab's authority, `url` the page's.
+        """
+        host, port = self.host, str(self.ports["smtp"])
+        return {
+            "EHLO_LAB_HOST": host,
+            "EHLO_LAB_PORT": port,
+            "EHLO_LAB_URL": url,
+            "EHLO_LAB_CA": str(authority),
+            **dict.fromkeys(("SMTP_HOST", "EMAIL_HOST", "MAIL_SERVER", "MAIL_HOST"), host),
+            **dict.fromkeys(("SMTP_PORT", "EMAIL_PORT", "MAIL_PORT"), port),
+        }
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more of what happens, in the sessions that begin from now on."""
@@ -209,6 +248,8 @@ class Lab:
                 server = Server(partial(self._make_session, _ENTRIES[door]), self._ended)
                 self.ports[door] = await server.start(host, wanted)
                 self._servers.append(server)
+            for companion in self.companions:
+                await companion.start(host)
         except OSError:
             await self.stop()
             raise
@@ -221,6 +262,8 @@ class Lab:
         for server in self._servers:
             await server.stop(farewell)
         self._servers.clear()
+        for companion in self.companions:
+            await companion.stop()
         if self._ticking is not None:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -81,10 +82,13 @@ class RunningLab:
         """The transcripts of the sessions, the newest last."""
         return self.lab.sessions
 
-    def clear(self) -> None:
-        """Forget the messages."""
-        if self.lab.store is not None:
-            self.lab.store.delete(None)
+    def reset(self) -> None:
+        """Behave as in the beginning, without a fault, and forget what came in."""
+        self.lab.reset()
+
+    def environment(self, authority: Path, url: str = "") -> dict[str, str]:
+        """Variables that tell programs where the lab is; `authority` is a file with its certificate."""
+        return self.lab.environment(authority, url)
 
     def wait_for(
         self,

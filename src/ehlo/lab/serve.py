@@ -200,6 +200,9 @@ class Serve:
             yield Pause(action.delay)
         if action.handshake:
             yield from self._spoiled_handshake(action.handshake, stage)
+        if action.certificate:
+            facts = {"message": f"fault: the certificate is {action.certificate}", "certificate": action.certificate}
+            self._recorder.add("net", "note", stage, facts=facts)
         context = self._certificates.context(action.certificate, action.tls_min, action.tls_max)
         tls: TLSFacts = yield StartTLS(context, stage, _HANDSHAKE_TIMEOUT)
         answers.tls_started(self._bindings_of(tls))

@@ -251,6 +251,11 @@ class Store:
         """How many messages there are."""
         return int(self._count)
 
+    @property
+    def octets(self) -> int:
+        """How large they are together."""
+        return int(self._octets)
+
     def unread(self) -> int:
         """How many of them have not been read."""
         return self._one("SELECT count(*) FROM messages WHERE read = 0")
@@ -367,6 +372,15 @@ class Store:
             self._database.execute("BEGIN")
             self._forget([number for number, _ in rows], sum(size for _, size in rows))
             self._database.execute("COMMIT")
+
+    def forget_sessions(self) -> None:
+        """Forget the sessions that have ended, and those that run from now on."""
+        with self._lock:
+            self._transcripts.clear()
+            self._weights.clear()
+            self._weight = 0
+            self._ended.clear()
+            self._database.execute("DELETE FROM sessions")
 
     # The index.
 

@@ -29,6 +29,7 @@ from ehlo.net.intents import (
     Intent,
     Listen,
     Need,
+    Pause,
     Preamble,
     Receive,
     Resolve,
@@ -101,6 +102,7 @@ class Session:
         "_flow",
         "_instructions",
         "_latest",
+        "_left",
         "_lost",
         "_need",
         "_outgoing",
@@ -134,6 +136,7 @@ class Session:
         self._arrived = 0.0
         self._latest = 0.0
         self._first = 0.0
+        self._left: float | None = None
         self._partial = False
         self._preamble = b""
         self._lost: str = ""
@@ -338,7 +341,8 @@ class Session:
                 self._tls.close()
                 self._collect_tls()
             by = self._peer if self._lost and not reset else self._us
-            self.recorder.add(by, "close", self.connection.stage, facts={"reset": True} if reset else NO_FACTS)
+            facts: Facts = {"reset": True} if reset else NO_FACTS
+            self.recorder.add(by, "close", self.connection.stage, first=self._left, facts=facts)
         self._need = Done(reset=True) if reset else DONE
         return self._need
 
@@ -446,6 +450,9 @@ class Session:
             return self._need
         self._lost = error
         self._arrived = self.recorder.now()
+        if type(self._asked) is Pause:
+            # The flow goes on, since who has said all may still listen; but this is when the peer went.
+            self._left = self._arrived
         if type(self._asked) is StartTLS:
             return self._tls_failed("tls-cut", NETWORK_ERRORS["tls-cut"])
         if type(self._asked) is Preamble:

@@ -1,0 +1,334 @@
+"""What clients owe to servers, judged from a server's transcript.
+
+    events ──> each duty: was it kept? ──> evidence ──> a rule of `data/rules/client.toml` ──> finding
+
+A duty is a function that yields `Evidence` with the id of what was wrong as its `error`; a rule with that id in its
+`errors` has the words. To add one, write the function, enter it in `_DUTIES`, and write the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ehlo.diagnosis.evidence import Evidence
+from ehlo.diagnosis.verdict import Finding
+from ehlo.smtp.command import Command, CommandError, parse_command
+from ehlo.smtp.states import CONTENT
+from ehlo.transcript.event import Event
+from ehlo.transcript.exchanges import Exchange, exchanges
+from ehlo.transcript.transcript import Transcript
+
+#: RFC 2920 §3.1: what may only be the last of a group, since what follows depends on the reply.
+_ENDS_A_GROUP = frozenset({"EHLO", "HELO", "LHLO", "DATA", "VRFY", "EXPN", "TURN", "QUIT", "NOOP", "AUTH", "STARTTLS"})
+#: RFC 5321 §4.5.3.2: the shortest that a client should be ready to wait, in seconds.
+_PATIENCE = {"DATA": 120.0, CONTENT: 600.0}
+_OTHER_PATIENCE = 300.0
+#: RFC 5321 §4.5.4.1: between two attempts, in seconds. Tests have less time, so only a stampede is spoken of.
+_STAMPEDE = 1.0
+#: Before that, nobody can say that a client has not tried again, in seconds.
+_SOON = 10.0
+#: So many attempts with less than that between them make one.
+_MANY = 3
+
+
+class ServerSide(NamedTuple):
+    """A session as its server saw it. `over` says whether it has ended."""
+
+    events: list[Event]
+    steps: list[Exchange]
+    over: bool
+
+    def command(self, step: Exchange) -> Command | None:
+        """The command of an exchange, taken apart; None when it is none."""
+        if step.command is None or step.command.kind != "line":
+            return None
+        try:
+            return parse_command(step.command.data or b"")
+        except CommandError:
+            return None
+
+    def ahead(self, step: Exchange) -> bool:
+        """Whether the client said this before the reply to what came before it."""
+        if step.command is None or not step.numbers:
+            return False
+        number = self.events.index(step.command)
+        before = [event for event in self.events[:number] if event.who == "server" and event.kind == "line"]
+        return bool(before) and step.command.began < before[-1].t
+
+    def offers(self, keyword: str) -> bool:
+        """Whether an EHLO reply had this keyword."""
+        return any(
+            line.split(" ")[0].upper() == keyword
+            for step in self.steps
+            if step.verb in ("EHLO", "LHLO") and step.reply is not None and step.reply.ok
+            for line in step.reply.lines[1:]
+        )
+
+
+def judge_client(
+    transcript: Transcript, later: Iterable[Transcript] = (), *, over: bool = True, now: float = 0.0
+) -> tuple[Finding, ...]:
+    """What the client of a server's transcript did not do as it should; the weightiest first.
+
+    `over` says whether the session has ended. `later` are the transcripts of the sessions after it, up to `now`
+    (seconds since 1970), which show whether the client came back after a 4yz; at 0 nothing is said about that.
+    """
+    from ehlo.diagnosis.judge import findings_of
+
+    session = ServerSide(list(transcript.events), exchanges(transcript.events), over)
+    evidence = [found for duty in _DUTIES for found in duty(session)]
+    if over and now:
+        evidence += _retries(transcript, tuple(later), now)
+    return findings_of(_once_each(evidence))
+
+
+def _once_each(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """One piece for each kind of mistake, with all events that show it."""
+    kinds: dict[str, Evidence] = {}
+    for piece in evidence:
+        known = kinds.get(piece.error)
+        numbers = piece.numbers if known is None else tuple(dict.fromkeys((*known.numbers, *piece.numbers)))
+        kinds[piece.error] = (known or piece)._replace(numbers=numbers)
+    return list(kinds.values())
+
+
+def _found(error: str, step: Exchange, **subject: str) -> Evidence:
+    seen = step.command.text if step.command is not None and step.command.kind == "line" else ""
+    return Evidence(step.stage, step.numbers, error=error, seen=seen[:200], subject=subject)
+
+
+# The duties, in the order of a session.
+
+
+def _waits_for_the_greeting(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §3.1, §4.3.1: the server speaks first."""
+    first = next((step for step in session.steps if step.command is not None), None)
+    if first is not None and first.stage == "ehlo" and session.ahead(first):
+        yield _found("early-talker", first)
+
+
+def _leaves_when_turned_away(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §3.1: after 554 nothing but QUIT follows, and after 421 nothing at all."""
+    closing = False
+    for step in session.steps:
+        if closing and step.verb not in ("QUIT", "") and step.command is not None and not session.ahead(step):
+            yield _found("talks-on", step)
+        refused = step.reply is not None and not step.reply.ok
+        closing |= refused and (step.stage == "banner" or (step.reply is not None and step.reply.code == 421))
+
+
+def _names_itself(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §4.1.1.1, §4.1.4: a host name with its domain, or an address in brackets."""
+    for step in session.steps:
+        if step.verb in ("EHLO", "HELO", "LHLO") and step.command is not None:
+            name = step.command.text.partition(" ")[2].strip()
+            dotted = "." in name.strip(".") or (name.startswith("[") and name.endswith("]"))
+            address = name.replace(".", "").isdecimal()
+            if not dotted or address or "_" in name:
+                yield _found("helo-name", step, helo=name or "(none)")
+                return
+
+
+def _pipelines_properly(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 2920 §3.1: only where it is offered, and nothing behind what has to end a group."""
+    previous: Exchange | None = None
+    for step in session.steps:
+        if previous is not None and step.command is not None and session.ahead(step):
+            if previous.verb == "DATA" and step.verb == CONTENT:
+                yield _found("content-unasked", step)
+            elif previous.verb in _ENDS_A_GROUP and previous.verb != "QUIT":
+                yield _found("group-not-ended", step, command=previous.verb)
+            elif previous.stage != "banner" and not session.offers("PIPELINING") and previous.verb != CONTENT:
+                yield _found("pipelined-unoffered", step)
+        if step.command is not None:
+            previous = step
+
+
+def _encrypts(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 8314 §3, RFC 3207: what is offered for protection is used."""
+    encrypted = False
+    for step in session.steps:
+        encrypted |= step.step is not None and step.step.kind == "tls" and step.outcome == "ok"
+        if encrypted or step.command is None:
+            continue
+        if step.verb == "AUTH" and step.command.text.upper().startswith(("AUTH PLAIN", "AUTH LOGIN", "AUTH XOAUTH2")):
+            yield _found("password-in-clear", step)
+        elif step.verb == "MAIL" and session.offers("STARTTLS"):
+            yield _found("starttls-unused", step)
+
+
+def _verifies(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 8314 §4.1, RFC 6125: a certificate in which something is wrong ends a session that needs security."""
+    bad = next((event.fact("certificate") for event in session.events if event.fact("certificate")), "")
+    for step in session.steps:
+        shaken = step.step is not None and step.step.kind == "tls" and step.outcome == "ok"
+        if bad and shaken:
+            after = session.steps[session.steps.index(step) + 1 :]
+            if any(later.verb in ("AUTH", "MAIL") for later in after):
+                yield _found("certificate-not-checked", step, certificate=bad.replace("-", " "))
+        if step.step is not None and step.step.kind == "tls" and step.outcome == "failed" and not bad:
+            yield _found("handshake-given-up", step)
+
+
+def _heeds_replies(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §3.3, §4.1.4: what was refused cannot be built upon."""
+    sender_refused = False
+    accepted = 0
+    recipients = 0
+    for step in session.steps:
+        if step.command is None:
+            continue
+        waited = not session.ahead(step)
+        if step.verb == "MAIL":
+            sender_refused, accepted, recipients = step.outcome == "refused", 0, 0
+        elif step.verb == "RCPT":
+            recipients += 1
+            accepted += step.outcome == "ok"
+            if sender_refused and waited:
+                yield _found("refusal-ignored", step, command="MAIL")
+        elif step.verb == "DATA" and recipients and not accepted and waited:
+            yield _found("refusal-ignored", step, command="RCPT")
+
+
+def _asks_once(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §4.2.1: a 5yz is an answer, and the same command will get it again."""
+    refused: dict[str, Exchange] = {}
+    for step in session.steps:
+        if step.command is None or step.command.kind != "line" or step.verb not in ("MAIL", "RCPT", "AUTH"):
+            continue
+        text = step.command.text.lower()
+        if text in refused and step.verb != "AUTH":
+            yield _found("asked-again", step)
+        if step.outcome == "refused" and not step.temporary:
+            refused[text] = step
+
+
+def _ends_lines(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §2.3.8: CRLF, and nothing else."""
+    for step in session.steps:
+        data = (step.command.data if step.command is not None else None) or b""
+        if step.command is None:
+            continue
+        if (step.command.kind == "line" and data.endswith(b"\n") and not data.endswith(b"\r\n")) or (
+            step.command.kind == "data" and data.count(b"\n") != data.count(b"\r\n")
+        ):
+            yield _found("bare-lf", step)
+
+
+def _keeps_to_the_protocol(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §4.1: commands that exist, in their syntax, in their order."""
+    for step in session.steps:
+        if step.command is None or step.reply is None or step.command.kind != "line" or step.in_vain:
+            continue
+        if step.reply.code == 503:
+            yield _found("wrong-order-by-client", step)
+        elif step.reply.code == 501 and step.verb in ("MAIL", "RCPT", "EHLO", "HELO"):
+            yield _found("wrong-syntax-by-client", step)
+
+
+def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
+    """RFC 5321 §4.5.3.2, §4.1.1.10: patience, and QUIT."""
+    if not session.over or not session.events:
+        return
+    last = session.events[-1]
+    hung_up = last.kind == "close" and last.who == "client"
+    if not hung_up or any(event.kind == "error" and event.fact("error") == "interrupted" for event in session.events):
+        return
+    said = [event for event in session.events if event.kind in ("line", "data")]
+    if not said or (said[-1].who == "client" and said[-1].kind in ("line", "data")):
+        # The server owed an answer when the client left: the greeting, or a reply.
+        began = said[-1].t if said else 0.0
+        seconds = last.began - began
+        step = session.steps[-1] if session.steps else None
+        verb = step.verb if step is not None else ""
+        numbers = (len(session.events) - 1,)
+        if seconds < _PATIENCE.get(verb, _OTHER_PATIENCE):
+            waited = f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
+            yield Evidence(said[-1].stage if said else "banner", numbers, error="gave-up", subject={"seconds": waited})
+        return
+    if not any(step.verb == "QUIT" for step in session.steps):
+        yield Evidence(last.stage, (len(session.events) - 1,), error="no-quit")
+
+
+_DUTIES: tuple[Callable[[ServerSide], Iterator[Evidence]], ...] = (
+    _encrypts,
+    _verifies,
+    _waits_for_the_greeting,
+    _leaves_when_turned_away,
+    _heeds_replies,
+    _asks_once,
+    _pipelines_properly,
+    _ends_lines,
+    _keeps_to_the_protocol,
+    _names_itself,
+    _waits_and_says_goodbye,
+)
+
+
+# Across sessions.
+
+
+class _Attempt(NamedTuple):
+    """One recipient in one session: how it went."""
+
+    sender: str
+    recipient: str
+    at: float
+    outcome: str
+    numbers: tuple[int, ...]
+
+
+def _attempts(transcript: Transcript) -> list[_Attempt]:
+    out: list[_Attempt] = []
+    session = ServerSide(list(transcript.events), exchanges(transcript.events), True)
+    started = transcript.header.started
+    sender = ""
+    refused_mail: Exchange | None = None
+    open_recipients: list[int] = []
+    for step in session.steps:
+        command = session.command(step)
+        if step.verb == "MAIL" and command is not None and command.path is not None:
+            sender = command.path.address.lower()
+            refused_mail = step if step.temporary else None
+            open_recipients = []
+            if refused_mail is not None:
+                out.append(_Attempt(sender, "", started + step.ended, "postponed", step.numbers))
+        elif step.verb == "RCPT" and command is not None and command.path is not None:
+            outcome = "ok" if step.outcome == "ok" else "postponed" if step.temporary else "refused"
+            open_recipients.append(len(out))
+            out.append(_Attempt(sender, command.path.address.lower(), started + step.ended, outcome, step.numbers))
+        elif step.verb == CONTENT and step.reply is not None and not step.reply.ok:
+            outcome = "postponed" if step.temporary else "refused"
+            for index in open_recipients:
+                if out[index].outcome == "ok":
+                    out[index] = out[index]._replace(outcome=outcome, numbers=step.numbers)
+    return out
+
+
+def _retries(transcript: Transcript, later: tuple[Transcript, ...], now: float) -> Iterator[Evidence]:
+    """RFC 5321 §4.5.4.1: what was put off is tried again, after a while; what was refused for good is not."""
+    own = _attempts(transcript)
+    others = [attempt for following in later for attempt in _attempts(following)]
+    for attempt in own:
+        again = [
+            other
+            for other in others
+            if other.sender == attempt.sender and attempt.recipient in (other.recipient, "") and other.at > attempt.at
+        ]
+        came_back = any(mine.recipient == attempt.recipient and mine.at > attempt.at for mine in own)
+        if attempt.outcome == "postponed":
+            if not again and not came_back and now - attempt.at >= _SOON:
+                seconds = f"{max(0.0, now - attempt.at):.0f}"
+                yield Evidence(
+                    "rcpt" if attempt.recipient else "mail",
+                    attempt.numbers,
+                    error="not-retried",
+                    subject={"recipient": attempt.recipient or "the message", "seconds": seconds},
+                )
+            elif len(again) >= _MANY and again[_MANY - 1].at - attempt.at < _STAMPEDE:
+                yield Evidence(
+                    "rcpt", attempt.numbers, error="retried-too-fast", subject={"recipient": attempt.recipient}
+                )
+        elif attempt.outcome == "refused" and again:
+            yield Evidence("rcpt", attempt.numbers, error="retried-in-vain", subject={"recipient": attempt.recipient})

@@ -1,0 +1,38 @@
+"""Captured messages for other programs: an mbox file or a Maildir folder, by the standard library."""
+
+from __future__ import annotations
+
+import mailbox
+from pathlib import Path
+from time import asctime, gmtime
+
+from ehlo.lab.store import Store, Stored
+
+
+def to_mbox(store: Store, path: Path) -> int:
+    """Write all messages to a new mbox file (RFC 4155); gives their number. Raises `OSError`."""
+    count = 0
+    with path.open("wb") as out:
+        for stored, raw in store.each_raw():
+            sender = stored.sender.replace(" ", "_") or "MAILER-DAEMON"
+            out.write(f"From {sender} {asctime(gmtime(stored.created))}\n".encode())
+            lines = (_header(stored) + raw.replace(b"\r\n", b"\n")).split(b"\n")
+            out.writelines(b">" * line.lstrip(b">").startswith(b"From ") + line + b"\n" for line in lines)
+            count += 1
+    return count
+
+
+def to_maildir(store: Store, path: Path) -> int:
+    """Add all messages to a Maildir folder, which is made if need be; gives their number. Raises `OSError`."""
+    folder = mailbox.Maildir(path, create=True)
+    count = 0
+    for stored, raw in store.each_raw():
+        folder.add(_header(stored) + raw.replace(b"\r\n", b"\n"))
+        count += 1
+    return count
+
+
+def _header(stored: Stored) -> bytes:
+    """What a final delivery adds (RFC 5321 §4.4): who it came from and whom it was for."""
+    fields = [f"Return-Path: <{stored.sender}>", *(f"Delivered-To: {recipient}" for recipient in stored.recipients)]
+    return "".join(f"{field}\n" for field in fields).encode("utf-8", "replace")

@@ -1,0 +1,278 @@
+"""The messages over HTTP: the core of Mailpit's API, v1, whose paths and names these are."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from ehlo import __version__
+from ehlo.lab.letter import html_document, part_content, plain_text, read_letter
+from ehlo.lab.letter_checks import check_letter
+from ehlo.lab.letter_json import letter_to_json
+from ehlo.lab.store import Store, Stored
+from ehlo.web.context import context_of
+
+JsonObject = dict[str, Any]
+
+#: What one request may list.
+_MAX_LIMIT = 1000
+#: An HTML part in a frame: it runs nothing, loads nothing, sends nothing, and belongs to no origin.
+_VIEW_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+
+def message_to_json(stored: Stored) -> JsonObject:
+    """A message as a line in the list."""
+    summary = {name: value for name, value in stored.summary.items() if name != "Date"}
+    return {
+        "ID": stored.id,
+        **summary,
+        "Read": stored.read,
+        "Created": datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
+        "Username": stored.user,
+        "Tags": list(stored.tags),
+        "Size": stored.size,
+        "Session": stored.session,
+    }
+
+
+async def body_of(request: Request) -> JsonObject:
+    """The JSON object that a request brings; empty without a body. Raises `HTTPException`."""
+    raw = await request.body()
+    try:
+        value = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "The body of the request is not JSON.") from None
+    if not isinstance(value, dict):
+        raise HTTPException(400, "The body of the request is not a JSON object.")
+    return value
+
+
+def _words(table: JsonObject, name: str) -> list[str]:
+    value = table.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise HTTPException(400, f"{name} is a list of texts.")
+    return value
+
+
+def number_from(request: Request, name: str, default: int, most: int = 2**31) -> int:
+    """A number of the query string."""
+    text = request.query_params.get(name, "")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise HTTPException(400, f"{name} is a number from 0 on.")
+    return min(int(text[:12]), most) if text else default
+
+
+def _store(request: Request) -> Store:
+    store = context_of(request).lab.store
+    if store is None:
+        raise HTTPException(404, "This lab keeps nothing.")
+    return store
+
+
+def _found(request: Request) -> tuple[Store, Stored, bytes]:
+    store = _store(request)
+    stored = store.message(request.path_params["id"])
+    raw = store.raw(stored.id) if stored is not None else None
+    if stored is None or raw is None:
+        raise HTTPException(404, "There is no such message.")
+    return store, stored, raw
+
+
+def info(request: Request) -> Response:
+    """What this is, and how much it holds."""
+    store = _store(request)
+    tags: dict[str, int] = {tag: store.messages(f'tag:"{tag}"', 0, 0).total for tag in store.tags()}
+    return JSONResponse(
+        {
+            "Version": __version__,
+            "LatestVersion": "",
+            "Database": store.path or "memory",
+            "DatabaseSize": store.octets,
+            "Messages": store.count,
+            "Unread": store.unread(),
+            "Tags": tags,
+            "RuntimeStats": {"SMTPAccepted": store.count, "Sessions": context_of(request).lab.session_count},
+        }
+    )
+
+
+def webui(request: Request) -> Response:
+    """What the page of Mailpit asks for first."""
+    release = context_of(request).release
+    relay = {"Enabled": bool(release), "SMTPServer": release, "ReturnPath": "", "AllowedRecipients": ""}
+    return JSONResponse({"Label": "", "MessageRelay": relay, "SpamAssassin": False, "DuplicatesIgnored": False})
+
+
+def messages(request: Request) -> Response:
+    """The messages, the newest first."""
+    return _list(request, "")
+
+
+def search(request: Request) -> Response:
+    """The messages that a query finds."""
+    return _list(request, request.query_params.get("query", ""))
+
+
+def _list(request: Request, query: str) -> Response:
+    store = _store(request)
+    start, limit = number_from(request, "start", 0), number_from(request, "limit", 50, _MAX_LIMIT)
+    found = store.messages(query, start, limit)
+    return JSONResponse(
+        {
+            "total": store.count,
+            "unread": store.unread(),
+            "count": len(found.messages),
+            "messages_count": found.total,
+            "messages_unread": store.messages(f"{query} is:unread", 0, 0).total,
+            "start": start,
+            "tags": store.tags(),
+            "messages": [message_to_json(stored) for stored in found.messages],
+        }
+    )
+
+
+async def mark(request: Request) -> Response:
+    """Mark messages as read or unread; all of them without IDs."""
+    body = await body_of(request)
+    _store(request).mark(_words(body, "IDs") or None, read=bool(body.get("Read", False)))
+    return PlainTextResponse("ok")
+
+
+async def delete(request: Request) -> Response:
+    """Delete messages; all of them without IDs."""
+    ids = _words(await body_of(request), "IDs") or None
+    _store(request).delete(ids)
+    context_of(request).feed.tell("deleted", lambda: {"IDs": ids} if ids else {})
+    return PlainTextResponse("ok")
+
+
+async def delete_found(request: Request) -> Response:
+    """Delete the messages that a query finds."""
+    query = request.query_params.get("query", "")
+    if not query.strip():
+        raise HTTPException(400, "A query is needed.")
+    store = _store(request)
+    ids = [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
+    store.delete(ids)
+    context_of(request).feed.tell("deleted", lambda: {"IDs": ids})
+    return PlainTextResponse("ok")
+
+
+def tags(request: Request) -> Response:
+    """All tags in use."""
+    return JSONResponse(_store(request).tags())
+
+
+async def set_tags(request: Request) -> Response:
+    """Give messages these tags and no others."""
+    body = await body_of(request)
+    _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
+    return PlainTextResponse("ok")
+
+
+def message(request: Request) -> Response:
+    """One message, taken apart; it counts as read from now on. The ID "latest" is the newest."""
+    store, stored, raw = _found(request)
+    store.mark([stored.id], read=True)
+    letter = letter_to_json(read_letter(raw))
+    return JSONResponse(
+        {
+            "ID": stored.id,
+            **letter,
+            "Date": letter["Date"] or datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
+            "Tags": list(stored.tags),
+            "Size": stored.size,
+            "Username": stored.user,
+            "Session": stored.session,
+            "Envelope": {"From": stored.sender, "To": list(stored.recipients)},
+        }
+    )
+
+
+def headers(request: Request) -> Response:
+    """The header fields, each with all its values."""
+    _, _, raw = _found(request)
+    out: dict[str, list[str]] = {}
+    for name, value in read_letter(raw).headers:
+        out.setdefault(name, []).append(value)
+    return JSONResponse(out)
+
+
+def source(request: Request) -> Response:
+    """The message as it came."""
+    _, _, raw = _found(request)
+    return Response(raw, media_type="text/plain; charset=utf-8")
+
+
+def part(request: Request) -> Response:
+    """The octets of one part, to be saved."""
+    _, _, raw = _found(request)
+    found = part_content(raw, request.path_params["part"])
+    if found is None:
+        raise HTTPException(404, "The message has no such part.")
+    content_type, filename, content = found
+    name = quote(filename or "part")
+    return Response(
+        content,
+        # What a browser could run is not called by its name.
+        media_type=content_type
+        if content_type.startswith(("image/", "application/pdf"))
+        else "application/octet-stream",
+        headers={"Content-Disposition": f"attachment; filename*=utf-8''{name}", "Content-Security-Policy": "sandbox"},
+    )
+
+
+def checks(request: Request) -> Response:
+    """What its receivers would find wrong with the message."""
+    _, stored, raw = _found(request)
+    when = datetime.fromtimestamp(stored.created, UTC)
+    found = check_letter(raw, stored.sender, stored.recipients, now=when)
+    return JSONResponse({"checks": [check._asdict() for check in found]})
+
+
+def view_html(request: Request) -> Response:
+    """The HTML of a message, for a sandboxed frame."""
+    _, _, raw = _found(request)
+    letter = read_letter(raw)
+    inline = {part.content_id: part.id for part in (*letter.inline, *letter.attachments) if part.content_id}
+
+    def embedded(content_id: str) -> str:
+        found = part_content(raw, inline.get(content_id, ""))
+        if found is None or not found[0].startswith("image/"):
+            return "data:,"
+        return f"data:{found[0]};base64,{base64.b64encode(found[2]).decode('ascii')}"
+
+    html = html_document(letter, embedded)
+    return Response(html, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _VIEW_POLICY})
+
+
+def view_text(request: Request) -> Response:
+    """The text of a message."""
+    _, _, raw = _found(request)
+    letter = read_letter(raw)
+    return PlainTextResponse(letter.text or plain_text(letter.html))
+
+
+async def release(request: Request) -> Response:
+    """Send a message on to the real server that the lab was given."""
+    context = context_of(request)
+    if not context.release:
+        raise HTTPException(403, "This lab was given no server to release messages to (--release).")
+    recipients = _words(await body_of(request), "To")
+    if not recipients:
+        raise HTTPException(400, "To names nobody.")
+    _, stored, raw = _found(request)
+    problem = await context.send_on(stored.sender, recipients, raw)
+    if problem:
+        raise HTTPException(502, problem)
+    return PlainTextResponse("ok")
