@@ -55,6 +55,8 @@ def test_rule_is_well_formed(rule: Rule) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
     for text in (rule.title, rule.why, *rule.fix):
         known = {"recipient", "sender", "helo", "host", "address", "stage"}
+        if rule.layer == "client" and rule.id.startswith("client-"):
+            known |= {"command", "seconds", "certificate"}
         assert set(re.findall(r"\{(\w+)\}", text)) <= known
     assert not rule.title.endswith(".")
     assert rule.why.endswith((".", "?"))
@@ -64,7 +66,8 @@ def test_rule_is_well_formed(rule: Rule) -> None:
 
 def test_conditions_name_errors_that_exist() -> None:
     probe = Path(__file__).parents[1] / "src" / "ehlo" / "probe"
-    source = (probe / "walk.py").read_text() + (probe / "talk.py").read_text()
+    duties = probe.parent / "diagnosis" / "duties.py"
+    source = (probe / "walk.py").read_text() + (probe / "talk.py").read_text() + duties.read_text()
     raised = set(re.findall(r'"([a-z0-9-]+)"', source))
     known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted", "not-sent"}
     for rule in RULES:

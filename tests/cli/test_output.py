@@ -184,7 +184,7 @@ def test_lab_shows_the_conversation() -> None:
     shown = process.communicate(timeout=30)[0]
     assert status == 18
     assert "#1    C: RCPT TO:<nobody@example.com>" in shown
-    assert "0 messages, 1 sessions." in shown
+    assert "0 messages, 1 session." in shown
     assert process.returncode == 0
 
 

@@ -294,7 +294,9 @@ def _action(table: Any) -> Action:
 def _reply(lines: tuple[str, ...]) -> tuple[str, ...]:
     lines = tuple(part for line in lines for part in line.split("\n"))
     # A code may be filled in from a pattern's groups, "{1}".
-    if not lines or not re.match(r"([2-5{][0-9}{]+)( |$)", lines[0]):
+    if any(not line.isprintable() for line in lines):
+        raise ScenarioError("a reply is of printable characters; other octets are for `raw`.")
+    if not lines or not re.match(r"([2-5][0-5][0-9]|[{]\d[}])( |$)", lines[0]):
         raise ScenarioError(f"a reply begins with its code, as in '450 4.2.0 Later': '{' '.join(lines)}'.")
     return lines
 

@@ -322,6 +322,9 @@ class Serve:
         if not action.reply:
             return reply
         code, _, text = action.reply[0].partition(" ")
+        if not (code.isdecimal() and 200 <= int(code) <= 559 and code[1] in "012345"):
+            # What a pattern found was to be the code, and is none.
+            return Reply(451, ("4.3.5 Local fault without a reply code",))
         return Reply(int(code), (text, *action.reply[1:]))
 
     def _edit_keywords(self, action: Action) -> None:

@@ -48,7 +48,7 @@ def lab_to_json(context: Context) -> JsonObject:
         "description": scenario.description,
         "messages": store.count if store else 0,
         "unread": store.unread() if store else 0,
-        "sessions": lab.session_count,
+        "sessions": store.session_numbers(0, 0)[0] if store else 0,
         "mailboxes": sorted(lab.policy.mailboxes),
         "any_recipient": lab.policy.any_recipient,
         "users": sorted(lab.policy.users),

@@ -31,6 +31,7 @@ const state = {
   tab: "text", // the reader's choice, kept from message to message
   howto: "ehlo",
   refocus: "", // id of the row that gets the focus when the list is back
+  neighbour: "", // the same, when the row itself is gone
 };
 
 // ---------------------------------------------------------------------------------------------- the document
@@ -158,18 +159,25 @@ function age(iso) {
   if (seconds < 3300) return `${Math.max(1, Math.round(seconds / 60))} min`;
   if (seconds < 79200) return `${Math.round(seconds / 3600)} h`;
   if (seconds < 6e5) return `${Math.round(seconds / 86400)} d`;
-  return new Date(iso).toLocaleDateString();
+  return stamp(iso).slice(0, 10);
 }
 
-/** Local time of day, with the date unless it is today. */
-function moment(iso) {
+/** Local date and time, ISO-like in every locale. */
+function stamp(iso) {
   const date = new Date(iso);
   if (Number.isNaN(date.getTime())) return "";
-  const today = date.toDateString() === new Date().toDateString();
-  return today ? date.toLocaleTimeString() : date.toLocaleString();
+  const two = (number) => String(number).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-const timeOf = (iso, text) => el("time", { datetime: iso, title: new Date(iso).toLocaleString() }, text);
+/** The time of day if that is today, else the day and the time to the minute. */
+function moment(iso) {
+  const text = stamp(iso);
+  return text.slice(0, 10) === stamp(new Date().toISOString()).slice(0, 10) ? text.slice(11) : text.slice(5, 16);
+}
+
+const timeOf = (iso, text) => el("time", { datetime: iso, title: stamp(iso) }, text);
 
 function person(who) {
   return who ? who.Name || who.Address || "" : "";
@@ -284,7 +292,7 @@ const loadScenarios = loader(async () => {
 
 const loadMessage = loader(async () => {
   const { view, id } = state.route;
-  if (view !== "messages" || !id || (state.message && state.message.asked === id)) return; // messages never change
+  if (view !== "messages" || !id || (state.message && state.message.asked === id && !state.message.failed)) return; // messages do not change
   let message;
   try {
     message = await api("GET", `message/${encodeURIComponent(id)}`);
@@ -393,8 +401,13 @@ function lineCame({ session, index, event }) {
 function messagesWent({ IDs }) {
   const list = state.messages;
   const gone = IDs && new Set(IDs);
+  const open = state.message && state.message.ID;
+  const at = list.rows.findIndex((row) => row.ID === open);
   list.rows = gone ? list.rows.filter((row) => !gone.has(row.ID)) : [];
-  if (state.message && state.message.ID && (!gone || gone.has(state.message.ID))) closeMessage();
+  if (open && (!gone || gone.has(open))) {
+    state.neighbour = at >= 0 && list.rows.length ? list.rows[Math.min(at, list.rows.length - 1)].ID : "";
+    location.hash = listHash("messages");
+  }
   loadMessages();
   loadLab();
   paint("messages");
@@ -440,13 +453,12 @@ function readRoute() {
   };
 }
 
-function listHash(view = state.route.view) {
-  const list = state[view];
+/** The hash of a list, as it stands or from another row on. */
+function listHash(view = state.route.view, list = state[view], start = list.start) {
   const params = new URLSearchParams();
   if (list.query) params.set("q", list.query);
-  if (list.start) params.set("start", list.start);
-  const search = params.toString();
-  return `#/${view}${search ? `?${search}` : ""}`;
+  if (start) params.set("start", start);
+  return [`#/${view}`, params.toString()].filter(Boolean).join("?");
 }
 
 const messageHash = (id) => `#/message/${encodeURIComponent(id)}`;
@@ -466,7 +478,8 @@ function go() {
     (route.view === "messages" ? loadMessage : loadSession)();
   }
   if (route.view !== "messages" || !route.id) state.message = null; // opened again, it is read again
-  if (before.view === route.view && before.id && !route.id) state.refocus = before.id;
+  if (before.view === route.view && before.id && !route.id) state.refocus = state.neighbour || before.id;
+  state.neighbour = "";
   hideConfirm();
   paint("header", "messages", "sessions", "faults", "detail");
 }
@@ -486,7 +499,7 @@ renderers.header = () => {
   byId("count-messages").textContent = lab.unread || "";
   byId("count-sessions").textContent = lab.sessions || "";
   document.title = `${lab.unread ? `(${lab.unread}) ` : ""}ehlo lab`;
-  fill(byId("server"), [lab.host, lab.persona, lab.ports, lab.scenario, lab.title], () => [
+  fill(byId("where"), [lab.host, lab.persona, lab.ports, lab.scenario, lab.title], () => [
     el("span", { class: "host" }, lab.host),
     el("span", { class: "persona" }, lab.persona),
     ...Object.entries(lab.ports).map(([name, where]) => el("span", { class: "port" }, el("span", {}, name), " ", where)),
@@ -502,7 +515,7 @@ function renderPanes() {
   const main = byId("main");
   main.dataset.view = empty ? "empty" : route.view;
   main.dataset.open = route.id ? "yes" : "no";
-  if (empty) fill(byId("empty"), [lab.ports, lab.mailboxes, state.howto], () => emptyState());
+  if (empty) fill(byId("empty"), [lab.ports, lab.mailboxes], emptyState);
   else if (filled.has(byId("empty"))) fill(byId("empty"), "", () => []);
 }
 
@@ -529,18 +542,18 @@ renderers.messages = () => {
 };
 
 function messageRow(row, open) {
+  const to = [...(row.To || []), ...(row.Cc || [])].map(person).join(", ");
   return el("li", {},
     el("a", { class: row.Read ? "row" : "row unread", href: messageHash(row.ID), "data-testid": "message-row", "data-id": row.ID, "aria-current": open && "true" },
       el("span", { class: "first-line" },
         el("span", { class: "from" }, person(row.From) || path("")),
         !row.Read && el("span", { class: "unseen" }, " (unread) "),
         timeOf(row.Created, age(row.Created))),
-      el("span", { class: "subject" }, row.Subject || "(no subject)"),
-      el("span", { class: "to" }, "to ", row.To.concat(row.Cc || []).map(person).join(", ") || "nobody named"),
-      el("span", { class: "snippet" }, row.Snippet),
-      (row.Tags.length > 0 || row.Attachments > 0) && el("span", { class: "marks" },
-        row.Tags.map((tag) => el("span", { class: "tag" }, tag)),
-        row.Attachments > 0 && el("span", { class: "files" }, plural(row.Attachments, "file")))));
+      el("span", { class: "second-line" },
+        el("span", { class: "subject" }, row.Subject || "(no subject)"),
+        (row.Tags || []).map((tag) => el("span", { class: "tag" }, tag)),
+        row.Attachments > 0 && el("span", { class: "files" }, plural(row.Attachments, "file"))),
+      el("span", { class: "third-line" }, el("span", { class: "to" }, to ? `to ${to}` : "to nobody named"), " ", el("span", { class: "snippet" }, row.Snippet))));
 }
 
 renderers.sessions = () => {
@@ -562,10 +575,9 @@ function sessionRow(row, open) {
         el("span", { class: "took" }, row.ended ? duration(row.seconds) : ""),
         timeOf(row.started, moment(row.started))),
       envelope(row),
-      el("span", { class: "peer" }, row.helo ? `${row.helo} \u00b7 ` : "", row.client),
-      (row.findings.length > 0 || row.tls) && el("span", { class: "marks" },
-        row.findings.length > 0 && el("span", { class: "found" }, plural(row.findings.length, "finding")),
-        row.tls && el("span", { class: "files" }, row.tls))));
+      el("span", { class: "third-line" },
+        el("span", { class: "peer" }, [row.helo && visible(row.helo), row.client, row.tls].filter(Boolean).join(" \u00b7 ")),
+        row.findings.length > 0 && el("span", { class: "found" }, plural(row.findings.length, "finding")))));
 }
 
 /** Who writes to whom. Before MAIL nobody knows. */
@@ -579,21 +591,13 @@ const outcome = (session) => el("span", { class: `outcome ${session.outcome}` },
 
 function pager(node, list, view) {
   const last = list.start + list.rows.length;
-  const step = (start) => listHashAt(view, list, start);
+  const step = (start) => listHash(view, list, start);
   node.hidden = !list.start && last >= list.total;
   fill(node, [list.start, last, list.total, list.query], () => [
     list.start > 0 ? el("a", { href: step(Math.max(0, list.start - PAGE)), rel: "prev" }, "Newer") : el("span", {}, "Newer"),
     el("span", { class: "dim" }, `${list.rows.length ? list.start + 1 : 0}\u2013${last} of ${Math.max(last, list.total)}`),
     last < list.total ? el("a", { href: step(last), rel: "next" }, "Older") : el("span", {}, "Older"),
   ]);
-}
-
-function listHashAt(view, list, start) {
-  const params = new URLSearchParams();
-  if (list.query) params.set("q", list.query);
-  if (start) params.set("start", start);
-  const search = params.toString();
-  return `#/${view}${search ? `?${search}` : ""}`;
 }
 
 /** Back from a detail the focus returns to its row. */
@@ -604,7 +608,7 @@ function refocus(list) {
   if (row) row.focus();
 }
 
-const rowsOf = (list) => [...list.querySelectorAll("a.row")];
+const rowsOf = (list) => [...list.querySelectorAll(".row, .scenario-item")];
 
 // ---------------------------------------------------------------------------------------------- detail
 
@@ -624,12 +628,12 @@ function frame(key, make) {
 
 renderers.detail = () => {
   renderPanes();
-  const { view, id, } = state.route;
+  const { view, id } = state.route;
   const thing = view === "messages" ? state.message : state.session;
   if (view === "faults") return;
   if (!id) frame(`${view}/hint`, () => [hint(view)]);
   else if (!thing || thing.asked !== id) return; // still on its way: leave what is there, that flickers less
-  else if (thing.failed) frame(`${view}/failed/${id}`, () => [backLink(view), el("div", { class: "hint" }, el("h2", { tabindex: -1 }, thing.failed))]);
+  else if (thing.failed) frame(`${view}/failed/${id}`, () => [backLink(view), el("div", { class: "idle" }, el("h2", { tabindex: -1 }, thing.failed))]);
   else if (view === "messages") renderMessage(thing);
   else renderSession(thing);
 };
@@ -638,7 +642,7 @@ const backLink = (view) => el("a", { class: "back", href: listHash(view) }, view
 
 function hint(view) {
   const key = (name) => el("kbd", {}, name);
-  return el("div", { class: "hint" },
+  return el("div", { class: "idle" },
     el("p", {}, view === "messages" ? "No message is open." : "No session is open."),
     el("p", {}, key("j"), " ", key("k"), " to move, ", key("Enter"), " to open, ", key("?"), " for the rest"),
     view === "messages" && el("p", {}, el("button", { type: "button", class: "plain", onclick: showHowto }, "How to send mail here")));
@@ -694,11 +698,11 @@ function messageHead(message) {
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
         el("button", { type: "button", class: "danger", "data-testid": "delete-message", onclick: deleteOpen }, "Delete"))),
     el("dl", { class: "facts" },
-      fact("From", persons([message.From])),
+      fact("From", message.From && persons([message.From])),
       fact("To", persons(message.To)),
       fact("Cc", persons(message.Cc)),
       fact("Reply-To", persons(message.ReplyTo)),
-      fact("Date", message.Date && `${new Date(message.Date).toLocaleString()}, ${octets(message.Size)}`),
+      fact("Date", [message.Date && stamp(message.Date), octets(message.Size)].filter(Boolean).join(", ")),
       outer && fact("Envelope", el("span", { class: "mono" }, path(outer.From), " \u2192 ", (outer.To || []).join(", "))),
       message.Session && fact("Session", el("a", { href: `#/session/${message.Session}`, "data-testid": "to-session" }, `Session ${message.Session}`)),
       (message.Tags || []).length > 0 && fact("Tags", el("span", {}, message.Tags.map((tag) => el("span", { class: "tag" }, tag))))));
@@ -785,7 +789,7 @@ function attachmentsPanel(message, where) {
   return el("table", { class: "files-table" },
     el("thead", {}, el("tr", {}, ["Name", "Type", "Size"].map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, parts(message).map((part) => el("tr", {},
-      el("td", {}, el("a", { href: `/api/v1/${where}/part/${encodeURIComponent(part.PartID)}`, download: part.FileName || `part-${part.PartID}` }, part.FileName || `part ${part.PartID}`),
+      el("td", {}, el("a", { href: `/api/v1/${where}/part/${encodeURIComponent(part.PartID)}`, download: part.FileName || `part-${part.PartID}` }, visible(part.FileName || "") || `part ${part.PartID}`),
         inline.has(part) && el("span", { class: "dim" }, " inline")),
       el("td", { class: "mono" }, part.ContentType),
       el("td", {}, octets(part.Size))))));
@@ -807,11 +811,6 @@ async function deleteOpen() {
   const message = state.message;
   if (!message || message.failed) return;
   if (await attempt(() => api("DELETE", "messages", { IDs: [message.ID] }))) messagesWent({ IDs: [message.ID] });
-}
-
-/** Leave a message that is gone, with the focus on its neighbour. */
-function closeMessage() {
-  location.hash = listHash("messages");
 }
 
 function askDeleteAll() {
@@ -868,7 +867,7 @@ function sessionHead(session) {
       fact("Envelope", el("span", { class: "mono" }, envelope(session))),
       fact("User", session.user),
       fact("TLS", session.tls || "none"),
-      fact("Began", `${moment(session.started)}${session.ended ? `, took ${duration(session.seconds)}` : ""}`),
+      fact("Began", `${stamp(session.started)}${session.ended ? `, took ${duration(session.seconds)}` : ""}`),
       messages.length > 0 && fact(messages.length > 1 ? "Messages" : "Message",
         messages.map((id, index) => [index > 0 && ", ", el("a", { href: messageHash(id), "data-testid": "to-message" }, messages.length > 1 ? `message ${index + 1}` : "open it")]).flat())),
   ];
@@ -934,6 +933,11 @@ function ticks(end) {
   return Array.from({ length: Math.floor(end / step) + 1 }, (unused, index) => index * step);
 }
 
+/** Short steps need a digit more than elsewhere: on one machine none takes a millisecond. */
+const finely = (seconds) => (seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : duration(seconds));
+
+const scaleText = (at) => (at === 0 ? "0" : at < 1 ? `${+(at * 1000).toFixed(1)} ms` : `${+at.toFixed(1)} s`);
+
 function waterfall(steps, width) {
   const left = 68, right = 62, row = 22, top = 20;
   const end = Math.max(0.001, ...steps.map((step) => step.at + step.seconds));
@@ -943,7 +947,7 @@ function waterfall(steps, width) {
   return svg("svg", { class: "waterfall", "data-testid": "waterfall", role: "img", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` },
     ticks(end).map((at) => [
       svg("line", { class: "grid", x1: x(at), x2: x(at), y1: top - 4, y2: height }),
-      svg("text", { class: "tick", x: x(at), y: 11, "text-anchor": at === 0 ? "start" : "middle" }, at === 0 ? "0" : duration(at)),
+      svg("text", { class: "tick", x: x(at), y: 11, "text-anchor": at === 0 ? "start" : "middle" }, scaleText(at)),
     ]).flat(),
     steps.map((step, index) => {
       const y = top + index * row;
@@ -951,7 +955,7 @@ function waterfall(steps, width) {
         svg("title", {}, `${step.stage}, ${duration(step.seconds)}: ${step.text}`),
         svg("text", { class: "stage", x: 0, y: y + 15 }, step.stage),
         svg("rect", { x: x(step.at), y: y + 6, width: Math.max(2, x(step.seconds) - left), height: row - 11, rx: 2 }),
-        svg("text", { class: "ms", x: width, y: y + 15, "text-anchor": "end" }, duration(step.seconds)));
+        svg("text", { class: "ms", x: width, y: y + 15, "text-anchor": "end" }, finely(step.seconds)));
     }));
 }
 
@@ -1090,19 +1094,27 @@ function address(lab) {
   return { host: anywhere ? location.hostname.replace(/^\[|\]$/g, "") : host, port: where.slice(cut + 1) };
 }
 
-function howto() {
+/** The templates `sample` of the page, with what this lab is called filled in. */
+function samples() {
   const { host, port } = address(state.lab);
   const box = (state.lab.mailboxes || []).find((one) => /^[\w.+-]+@[\w.-]+$/.test(one)); // it goes into source code
-  const samples = snippets(host, port, box || "recipient@example.com");
+  const words = { HOST: host, PORT: port, SERVER: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, RECIPIENT: box || "recipient@example.com" };
+  return [...document.querySelectorAll("template.sample")].map((template) => [
+    template.dataset.id, template.dataset.name, template.content.textContent.replace(/\b(HOST|PORT|SERVER|RECIPIENT)\b/g, (word) => words[word]),
+  ]);
+}
+
+function howto() {
+  const all = samples();
   const code = el("pre", { class: "sample", tabindex: 0 });
   const show = (id) => {
     state.howto = id;
-    code.textContent = samples.find(([name]) => name === id)[2];
+    code.textContent = all.find(([name]) => name === id)[2];
   };
   show(state.howto);
   return el("div", { class: "howto" },
     el("div", { class: "howto-bar" },
-      tabList("How to send", samples.map(([id, name]) => [id, name]), state.howto, show, "howto"),
+      tabList("How to send", all, state.howto, show, "howto"),
       el("button", { type: "button", "data-testid": "copy", onclick: (event) => copy(code, event.target) }, "Copy")),
     code);
 }
@@ -1119,118 +1131,20 @@ async function copy(node, button) {
   }
 }
 
-function snippets(host, port, to) {
-  const from = "you@example.org";
-  const server = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-  return [
-    ["ehlo", "Shell", `ehlo send ${server} -f ${from} -t ${to}
-
-# or
-swaks --server ${host} --port ${port} --from ${from} --to ${to}`],
-    ["python", "Python", `import smtplib
-from email.message import EmailMessage
-
-message = EmailMessage()
-message["From"] = "${from}"
-message["To"] = "${to}"
-message["Subject"] = "First mail"
-message.set_content("Hello from Python.")
-
-with smtplib.SMTP("${host}", ${port}) as server:
-    server.send_message(message)`],
-    ["node", "Node", `// npm install nodemailer
-const nodemailer = require("nodemailer");
-
-const transport = nodemailer.createTransport({
-  host: "${host}",
-  port: ${port},
-  tls: { rejectUnauthorized: false }, // the lab signs its own certificate
-});
-
-transport.sendMail({
-  from: "${from}",
-  to: "${to}",
-  subject: "First mail",
-  text: "Hello from Node.",
-}).then((info) => console.log(info.response));`],
-    ["php", "PHP", `<?php // composer require phpmailer/phpmailer
-require "vendor/autoload.php";
-
-$mail = new PHPMailer\\PHPMailer\\PHPMailer(true);
-$mail->isSMTP();
-$mail->Host = "${host}";
-$mail->Port = ${port};
-$mail->SMTPAutoTLS = false; // the lab signs its own certificate
-$mail->setFrom("${from}");
-$mail->addAddress("${to}");
-$mail->Subject = "First mail";
-$mail->Body = "Hello from PHP.";
-$mail->send();`],
-    ["java", "Java", `// org.eclipse.angus:angus-mail
-import jakarta.mail.*;
-import jakarta.mail.internet.*;
-import java.util.Properties;
-
-public class FirstMail {
-  public static void main(String[] args) throws MessagingException {
-    var settings = new Properties();
-    settings.put("mail.smtp.host", "${host}");
-    settings.put("mail.smtp.port", "${port}");
-
-    var message = new MimeMessage(Session.getInstance(settings));
-    message.setFrom("${from}");
-    message.setRecipients(Message.RecipientType.TO, "${to}");
-    message.setSubject("First mail");
-    message.setText("Hello from Java.");
-    Transport.send(message);
-  }
-}`],
-    ["go", "Go", `package main
-
-import (
-	"fmt"
-	"log"
-	"net/smtp"
-)
-
-func main() {
-	// smtp.SendMail would insist on a certificate that it can verify; the lab signs its own.
-	client, err := smtp.Dial("${server}")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Quit()
-	if err := client.Mail("${from}"); err != nil {
-		log.Fatal(err)
-	}
-	if err := client.Rcpt("${to}"); err != nil {
-		log.Fatal(err)
-	}
-	body, err := client.Data()
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Fprint(body, "From: ${from}\\r\\nTo: ${to}\\r\\nSubject: First mail\\r\\n\\r\\nHello from Go.\\r\\n")
-	if err := body.Close(); err != nil {
-		log.Fatal(err)
-	}
-}`],
-  ];
-}
-
 // ---------------------------------------------------------------------------------------------- keys
 
 function currentList() {
-  return { messages: byId("message-rows"), sessions: byId("session-rows") }[state.route.view];
+  return byId({ messages: "message-rows", sessions: "session-rows", faults: "scenarios" }[state.route.view]);
 }
 
 /** Move the focus in the list; from elsewhere it begins at the open row. */
 function move(step) {
   const list = currentList();
-  if (!list || !list.offsetParent) return false;
+  if (!list.offsetParent) return false;
   const rows = rowsOf(list);
   const focused = rows.indexOf(document.activeElement);
-  const at = focused >= 0 ? focused + step : Math.max(0, rows.findIndex((row) => row.hasAttribute("aria-current")));
+  const from = focused >= 0 ? focused : rows.findIndex((row) => row.matches("[aria-current], [aria-pressed=true]"));
+  const at = from >= 0 ? from + step : 0;
   const row = rows[Math.min(rows.length - 1, Math.max(0, at))];
   if (row) row.focus();
   return Boolean(row);
@@ -1270,7 +1184,7 @@ const KEYS = {
 /** Arrows scroll what has the focus, unless that is a list or nothing. */
 function inList() {
   const active = document.activeElement;
-  return active === document.body || active === byId("main") || Boolean(active.closest(".list"));
+  return active === document.body || active === byId("main") || Boolean(active.closest(".list, .scenarios"));
 }
 
 function onKey(event) {
@@ -1297,7 +1211,7 @@ function searchSoon() {
 function searchNow() {
   clearTimeout(searchTimer);
   const query = byId("search").value.trim();
-  history.replaceState(null, "", listHashAt("messages", { query }, 0));
+  history.replaceState(null, "", listHash("messages", { query }, 0));
   go();
 }
 

@@ -1,0 +1,327 @@
+"""The API: what the page and test suites ask for, and what must not be possible."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+
+from ehlo.transcript import jsonl
+from ehlo.web.app import ENDPOINTS, openapi
+from web.conftest import Page
+
+MULTIPART = b"""\
+From: "Ann \xc3\x84" <ann@here.example>
+To: Bob <bob@example.com>
+Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: text/plain; charset=utf-8
+
+the text
+--b
+Content-Type: text/html; charset=utf-8
+
+<p>the <b>html</b></p>
+--b
+Content-Type: application/pdf
+Content-Disposition: attachment; filename=report.pdf
+Content-Transfer-Encoding: base64
+
+JVBERg==
+--b--
+""".replace(b"\n", b"\r\n")
+
+
+def get(page: Page, path: str, **params: Any) -> Any:
+    answer = page.http.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# Messages, as Mailpit's clients know them.
+
+
+def test_list_get_and_parts(page: Page) -> None:
+    id_ = page.send(MULTIPART, to="bob+orders@example.com")
+    (row,) = get(page, "/api/v1/messages")["messages"]
+    assert row["ID"] == id_
+    assert row["Subject"] == "Grüße"
+    assert row["From"] == {"Name": "Ann Ä", "Address": "ann@here.example"}
+    assert (row["Attachments"], row["Read"], row["Tags"]) == (1, False, ["orders"])
+    message = get(page, f"/api/v1/message/{id_}")
+    assert message["Text"].strip() == "the text"
+    assert "<b>html</b>" in message["HTML"]
+    assert message["Envelope"] == {"From": "a@here.example", "To": ["bob+orders@example.com"]}
+    (part,) = message["Attachments"]
+    assert (part["FileName"], part["ContentType"], part["Size"]) == ("report.pdf", "application/pdf", 4)
+    assert page.http.get(f"/api/v1/message/{id_}/part/{part['PartID']}").content == b"%PDF"
+    assert page.http.get(f"/api/v1/message/{id_}/raw").content == MULTIPART
+    assert get(page, f"/api/v1/message/{id_}/headers")["Subject"] == ["Grüße"]
+    assert get(page, "/api/v1/message/latest")["ID"] == id_
+    assert get(page, "/api/v1/messages")["messages"][0]["Read"] is True
+
+
+def test_pages_of_a_list(page: Page) -> None:
+    ids = [page.send(f"Subject: {number}\r\n\r\n".encode()) for number in range(5)]
+    first = get(page, "/api/v1/messages", limit=2)
+    assert [row["ID"] for row in first["messages"]] == ids[:-3:-1]
+    assert (first["total"], first["count"], first["unread"], first["messages_count"]) == (5, 2, 5, 5)
+    assert [row["ID"] for row in get(page, "/api/v1/messages", start=4)["messages"]] == ids[:1]
+
+
+def test_search_tags_and_read(page: Page) -> None:
+    bill, note = (
+        page.send(b"Subject: your bill\r\n\r\nplease pay\r\n"),
+        page.send(b"Subject: a note\r\n\r\nhi there\r\n"),
+    )
+    found = get(page, "/api/v1/search", query="subject:bill")
+    assert [row["ID"] for row in found["messages"]] == [bill]
+    assert found["total"] == 2
+    assert [row["ID"] for row in get(page, "/api/v1/search", query='"hi there"')["messages"]] == [note]
+    page.http.put("/api/v1/tags", json={"IDs": [note], "Tags": ["later", "later"]})
+    assert get(page, "/api/v1/tags") == ["later"]
+    assert [row["ID"] for row in get(page, "/api/v1/search", query="tag:later")["messages"]] == [note]
+    page.http.put("/api/v1/messages", json={"IDs": [bill], "Read": True})
+    assert [row["ID"] for row in get(page, "/api/v1/search", query="is:unread")["messages"]] == [note]
+    page.http.request("DELETE", "/api/v1/search", params={"query": "subject:bill"})
+    assert get(page, "/api/v1/info")["Messages"] == 1
+    page.http.request("DELETE", "/api/v1/messages", json={"IDs": []})
+    assert get(page, "/api/v1/info")["Messages"] == 0
+
+
+def test_checks(page: Page) -> None:
+    id_ = page.send(b"Subject: x\r\n\r\n")
+    titles = [check["title"] for check in get(page, f"/api/v1/message/{id_}/checks")["checks"]]
+    assert "No Date field" in titles
+
+
+def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
+    answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
+    assert answer.status_code == 403
+    assert "--release" in answer.json()["Error"]
+
+
+# Sessions, faults, scenarios.
+
+
+def test_a_session_line_by_line(page: Page) -> None:
+    page.send()
+    listed = get(page, "/api/v1/sessions")["sessions"][0]
+    assert listed["outcome"] == "delivered"
+    assert (listed["helo"], listed["sender"], listed["recipients"]) == (
+        "client.example",
+        "a@here.example",
+        ["recipient@example.com"],
+    )
+    session = get(page, f"/api/v1/session/{listed['number']}")
+    lines = [event["text"] for event in session["events"] if event["kind"] == "line"]
+    assert lines[0] == "220 mail.example.com ESMTP Postfix"
+    assert all(event["explain"] for event in session["events"] if event["text"].startswith("MAIL FROM"))
+    assert [step["stage"] for step in session["steps"]][:2] == ["banner", "ehlo"]
+    assert "client-starttls-unused" in [finding["rule"] for finding in session["findings"]]
+    file = page.http.get(f"/api/v1/session/{listed['number']}/transcript").text
+    assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
+
+
+def test_no_password_comes_out(page: Page) -> None:
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        stream = client.makefile("rb")
+        stream.readline()
+        client.sendall(b"EHLO client.example\r\nAUTH LOGIN\r\nYWxpY2U=\r\nd29uZGVybGFuZA==\r\nQUIT\r\n")
+        stream.read()
+    listed = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    for path in (f"/api/v1/session/{listed}", f"/api/v1/session/{listed}/transcript", "/api/v1/sessions"):
+        text = page.http.get(path).text
+        assert "wonderland" not in text
+        assert "d29uZGVybGFuZA" not in text
+
+
+def test_a_fault_is_added_switched_and_removed(page: Page) -> None:
+    made = page.http.post("/api/v1/faults", json={"stage": "mail", "do": {"reply": "451 4.3.0 Not now"}})
+    assert made.status_code == 201
+    fault = made.json()
+    assert (fault["title"], fault["enabled"], fault["hits"], fault["own"]) == ("451 4.3.0 Not now", True, 0, False)
+    with pytest.raises(Exception, match="Not now"):
+        page.send()
+    assert get(page, "/api/v1/faults")["faults"][0]["hits"] == 1
+    assert page.http.patch(f"/api/v1/fault/{fault['id']}", json={"enabled": False}).json()["enabled"] is False
+    page.send()
+    assert page.http.delete(f"/api/v1/fault/{fault['id']}").status_code == 200
+    assert get(page, "/api/v1/faults")["faults"] == []
+    assert page.http.delete(f"/api/v1/fault/{fault['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"stage": "nowhere", "do": {"close": True}},
+        {"stage": "rcpt"},
+        {"stage": "rcpt", "do": {"reply": "hello"}},
+        {"stage": "rcpt", "do": {"reply": "450 x"}, "when": {"to": "/(/"}},
+        {"stage": "rcpt", "do": {"delay": "long"}},
+        {"stage": "rcpt", "do": {"pieces": [0]}},
+        {"stage": "rcpt", "do": {"explode": True}},
+        {"stage": "tls", "do": {"certificate": "green"}},
+        {"stage": 1},
+        {},
+    ],
+)
+def test_a_fault_that_cannot_be(page: Page, body: dict[str, Any]) -> None:
+    answer = page.http.post("/api/v1/faults", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["Error"].endswith(".")
+    assert "Traceback" not in answer.text
+
+
+def test_another_scenario(page: Page) -> None:
+    known = get(page, "/api/v1/scenarios")
+    assert known["current"] == ""
+    assert len(known["scenarios"]) >= 60
+    lab = page.http.put("/api/v1/scenario", json={"name": "disk-full"}).json()
+    assert (lab["scenario"], lab["title"]) == ("disk-full", "The server has no room left")
+    with pytest.raises(Exception, match="Insufficient system storage"):
+        page.send()
+    page.http.put("/api/v1/scenario", json={"name": ""})
+    page.send()
+    for name in ("/etc/passwd", "../x.toml", "no-such", None, 3):
+        assert page.http.put("/api/v1/scenario", json={"name": name}).status_code == 400
+
+
+def test_what_happens_is_told(page: Page) -> None:
+    told: list[tuple[str, Any]] = []
+    ready, done = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with page.http.stream("GET", "/api/v1/events") as stream:
+            event = ""
+            for line in stream.iter_lines():
+                ready.set()
+                if line.startswith("event: "):
+                    event = line[7:]
+                elif line.startswith("data: "):
+                    told.append((event, json.loads(line[6:])))
+                    if {"message", "faults", "scenario"} <= {name for name, _ in told}:
+                        done.set()
+                        return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    id_ = page.send()
+    page.lab.fault("rcpt", reply="450 4.2.0 Later")
+    page.lab.scenario("greylisted")
+    assert done.wait(30)
+    thread.join(30)
+    assert [data["ID"] for name, data in told if name == "message"] == [id_]
+    lines = [data["event"]["text"] for name, data in told if name == "line"]
+    assert "220 mail.example.com ESMTP Postfix" in lines
+    assert "MAIL FROM:<a@here.example>" in " ".join(lines).replace("mail FROM", "MAIL FROM")
+    assert [data["index"] for name, data in told if name == "line"] == list(range(len(lines)))
+
+
+# Guards.
+
+
+def test_the_headers_of_the_page(page: Page) -> None:
+    answer = page.http.get("/")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.text.count("<script") == answer.text.count('<script src="/static/app.js"') == 1
+    assert "onclick" not in answer.text
+    source = page.http.get("/static/app.js").text
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"):
+        assert forbidden not in source.replace("http://www.w3.org/2000/svg", ""), forbidden
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8025", "127.0.0.1.evil.example", "", "[::2]", "localhost.evil"]
+)
+def test_another_host_name_is_refused(page: Page, host: str) -> None:
+    assert page.http.get("/api/v1/messages", headers={"Host": host}).status_code in (400, 403)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8025", "LOCALHOST:80"])
+def test_this_machine_has_many_names(page: Page, host: str) -> None:
+    assert page.http.get("/api/v1/messages", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_another_site_changes_nothing(page: Page, headers: dict[str, str]) -> None:
+    page.send()
+    for method, path in (("DELETE", "/api/v1/messages"), ("POST", "/api/v1/faults"), ("PUT", "/api/v1/scenario")):
+        assert page.http.request(method, path, headers=headers, content=b"{}").status_code == 403
+    assert get(page, "/api/v1/info")["Messages"] == 1
+    own = {"Origin": page.url, "Sec-Fetch-Site": "same-origin"}
+    assert page.http.request("DELETE", "/api/v1/messages", headers=own).status_code == 200
+
+
+def test_html_goes_into_a_box(page: Page) -> None:
+    id_ = page.send(b"Content-Type: text/html\r\n\r\n<script>alert(1)</script><img src=http://evil.example/x>\r\n")
+    answer = page.http.get(f"/view/{id_}.html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'; img-src data:")
+    assert "allow-" not in policy
+
+
+def test_a_part_is_saved_not_run(page: Page) -> None:
+    id_ = page.send(
+        b"Content-Type: text/html\r\nContent-Disposition: attachment; filename=x.html\r\n\r\n<script>1</script>\r\n"
+    )
+    (part,) = get(page, f"/api/v1/message/{id_}")["Attachments"]
+    answer = page.http.get(f"/api/v1/message/{id_}/part/{part['PartID']}")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_large_and_broken_requests(page: Page) -> None:
+    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000).status_code == 403
+    for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
+        assert page.http.post("/api/v1/faults", content=body).status_code == 400
+    assert page.http.get("/api/v1/messages?limit=-1").status_code == 400
+    assert page.http.get("/api/v1/messages?limit=99999999999999999999").status_code == 200
+    assert page.http.get("/api/v1/session/99999999999999999999999").status_code == 404
+    assert page.http.get("/api/v1/message/none").status_code == 404
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.dictionaries(
+        st.text(max_size=8), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists), max_size=4
+    )
+)
+def test_any_json_is_answered(page: Page, body: dict[str, Any]) -> None:
+    for method, path in (
+        ("POST", "/api/v1/faults"),
+        ("PUT", "/api/v1/tags"),
+        ("PUT", "/api/v1/messages"),
+        ("PUT", "/api/v1/scenario"),
+    ):
+        assert page.http.request(method, path, json=body).status_code in (200, 400)
+
+
+def test_the_openapi_document(page: Page) -> None:
+    document = get(page, "/api/v1/openapi.json")
+    validate(document)
+    assert {(path, method) for path, entry in document["paths"].items() for method in entry} == {
+        (each.path.replace(":int", ""), each.method.lower()) for each in ENDPOINTS
+    }
+    assert document == openapi()
