@@ -21,6 +21,7 @@ _BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "process": process.figures,
     "client": client.figures,
     "lab": server.figures,
+    "fixture": server.fixture,
     "memory": server.memory,
 }
 _RUNS, _QUICK_RUNS = 7, 1

@@ -6,12 +6,14 @@ import contextlib
 import re
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.measure import Figure, interleaved
-from bench.servers import aiosmtpd, lab
+from bench.servers import ENVIRONMENT, aiosmtpd, lab
 from peers.debian import PeerMissing
 from peers.sink import smtp_sink, smtp_source
 
@@ -23,15 +25,18 @@ _OPTIONS = ("-s", "20", "-f", "sender@yourdomain.com", "-t", "recipient@example.
 def figures(runs: int) -> Iterator[Figure]:
     """Sessions a second with one message each; messages a second with many a session."""
     rows = (
-        ("lab-sessions-aiosmtpd", "lab, sessions a second (`smtp-source -s 20`), transcripts kept", "aiosmtpd", 7.0),
+        ("lab-sessions-aiosmtpd", "lab, sessions a second (`smtp-source -s 20`), nothing kept", "aiosmtpd", 7.0),
         ("lab-sessions-sink", "the same", "smtp-sink (C)", 0.8),
-        ("lab-messages-aiosmtpd", "lab, messages a second (`smtp-source -s 20 -d`)", "aiosmtpd", 7.0),
+        ("lab-messages-aiosmtpd", "lab, messages a second (`smtp-source -s 20 -d`), nothing kept", "aiosmtpd", 7.0),
         ("lab-messages-sink", "the same", "smtp-sink (C)", 0.8),
+        ("kept-messages-aiosmtpd", "the same, messages and transcripts kept in memory, the page on", "aiosmtpd", 3.0),
+        ("kept-messages-sink", "the same", "smtp-sink (C)", 0.5),
     )
     try:
         with contextlib.ExitStack() as stack:
             ports = {
-                "lab": stack.enter_context(lab())[0],
+                "lab": stack.enter_context(lab("--no-capture", "--http", "off"))[0],
+                "kept": stack.enter_context(lab("--http", "0"))[0],
                 "aiosmtpd": stack.enter_context(aiosmtpd()),
                 "sink": stack.enter_context(smtp_sink(keep=False)).port,
             }
@@ -45,8 +50,8 @@ def figures(runs: int) -> Iterator[Figure]:
         yield from (Figure(id_, what, peer, target, True, None, str(missing)) for id_, what, peer, target in rows)
         return
     for id_, what, peer, target in rows:
-        _, kind, name = id_.split("-")
-        yield Figure(id_, what, peer, target, True, medians[f"{kind} lab"] / medians[f"{kind} {name}"])
+        which, kind, name = id_.split("-")
+        yield Figure(id_, what, peer, target, True, medians[f"{kind} {which}"] / medians[f"{kind} {name}"])
 
 
 def _load(port: int, *options: str) -> Callable[[], float]:
@@ -88,3 +93,28 @@ def _resident(process: int) -> int:
     if found is None:
         raise RuntimeError("the system does not tell a process's memory")
     return int(found[1])
+
+
+_OURS = "from ehlo.lab import Lab; running = Lab().running(); running.__enter__(); stop = running.__exit__"
+_THEIRS = "from smtpdfix import SMTPDFix; running = SMTPDFix('127.0.0.1'); running.__enter__(); stop = running.__exit__"
+
+
+def fixture(runs: int) -> Iterator[Figure]:
+    """How long a test waits for its server, from the first import on."""
+    seconds = interleaved(runs, {"ours": _started(_OURS), "smtpdfix": _started(_THEIRS)})
+    ratio = seconds["smtpdfix"] / seconds["ours"]
+    yield Figure("fixture-start", "lab as a fixture, start-up, times faster", "smtpdfix", 1.0, True, ratio)
+
+
+def _started(code: str) -> Callable[[], float]:
+    timed = (
+        f"import time; start = time.perf_counter(); {code}; print(time.perf_counter() - start); stop(None, None, None)"
+    )
+
+    def run() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", timed], capture_output=True, text=True, check=True, env=ENVIRONMENT
+        )
+        return float(done.stdout)
+
+    return run

@@ -98,6 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     capture = parser.add_argument_group("what it keeps")
     capture.add_argument("--store", metavar="FILE", help="keep messages and sessions in this file (default: in memory)")
+    capture.add_argument("--no-capture", action="store_true", help="keep nothing")
     capture.add_argument("--durable", action="store_true", help="with --store: on the disk before the client hears 250")
     capture.add_argument("--keep", type=int, metavar="N", help=f"messages to keep (default {Keep().messages})")
     capture.add_argument("--keep-size", type=int, metavar="MB", help=f"their size (default {Keep().octets // 10**6})")
@@ -142,9 +143,10 @@ def run(args: argparse.Namespace) -> int:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(lab, args, style))
     finally:
-        if args.export:
-            _export(store, args.export)
-        store.close()
+        if store is not None:
+            if args.export:
+                _export(store, args.export)
+            store.close()
 
 
 async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
@@ -370,7 +372,11 @@ def _identity(args: argparse.Namespace) -> Identity | None:
     return Identity(read_file(args.cert, "certificate"), read_file(args.key, "key"), b"")
 
 
-def _store(args: argparse.Namespace) -> Store:
+def _store(args: argparse.Namespace) -> Store | None:
+    if args.no_capture:
+        if args.store or args.export:
+            raise UsageError("--no-capture keeps nothing: it does not go with --store or --export.")
+        return None
     if args.durable and not args.store:
         raise UsageError("--durable is for a store in a file: --store FILE.")
     rules = []

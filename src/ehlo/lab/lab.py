@@ -47,7 +47,12 @@ _ENTRIES: dict[Door, Entry] = {
 
 
 class Watcher:
-    """Hears of what happens in a lab, on the lab's thread. A watcher overrides what it wants to hear."""
+    """Hears of what happens in a lab, on the lab's thread. A watcher overrides what it wants to hear.
+
+    One that is not `attentive` is spared the single events of sessions; `Lab.attend` makes known that this changed.
+    """
+
+    attentive = True
 
     def began(self, number: int, transcript: Transcript) -> None:
         """A session has begun."""
@@ -199,8 +204,14 @@ class Lab:
         }
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell one more of what happens, in the sessions that begin from now on."""
+        """Tell one more of what happens."""
         self._watchers.append(watcher)
+        self.attend()
+
+    def attend(self) -> None:
+        """Look anew at who wants to hear of each event."""
+        for place in self._sessions.values():
+            place.recorder.listen(self._listener(place.number))
 
     def _faults_changed(self) -> None:
         for watcher in self._watchers:
@@ -327,17 +338,18 @@ class Lab:
             )
             flow = serve.flow()
         session = Session(connection, recorder, flow, "server")
-        self._sessions[session] = _Place(number, host, connection)
+        self._sessions[session] = _Place(number, host, connection, recorder)
         return session
 
     def _listener(self, number: int) -> Callable[[Event], None] | None:
-        if not self._watchers:
+        attentive = [watcher for watcher in self._watchers if watcher.attentive]
+        if not attentive:
             return None
-        if len(self._watchers) == 1:
-            return partial(self._watchers[0].happened, number)
+        if len(attentive) == 1:
+            return partial(attentive[0].happened, number)
 
         def tell(event: Event) -> None:
-            for watcher in self._watchers:
+            for watcher in attentive:
                 watcher.happened(number, event)
 
         return tell
@@ -379,12 +391,13 @@ class Lab:
 class _Place:
     """What the lab remembers of a session that runs."""
 
-    __slots__ = ("client", "connection", "number")
+    __slots__ = ("client", "connection", "number", "recorder")
 
-    def __init__(self, number: int, client: str, connection: ServerConnection) -> None:
+    def __init__(self, number: int, client: str, connection: ServerConnection, recorder: Recorder) -> None:
         self.number = number
         self.client = client
         self.connection = connection
+        self.recorder = recorder
 
 
 def _goodbye(connection: ServerConnection, reply: Reply) -> Flow:

@@ -68,16 +68,20 @@ class Recorder:
     ) -> None:
         self.header = Header(role, time.time(), target)
         self.events: list[Event] = []
-        self._listener = listener
         self._clock = clock
         self._zero = clock()
-        # A lab records some hundred thousand events a second: without a listener, this is all it takes.
-        self.put = self.events.append if listener is None else self._put_and_tell
+        self.listen(listener)
 
     @property
     def transcript(self) -> Transcript:
         """The transcript up to this moment. It grows with the session."""
         return Transcript(self.header, self.events)
+
+    def listen(self, listener: Listener | None) -> None:
+        """Call this listener with each event from now on; None: nobody."""
+        self._listener = listener
+        # A lab records some hundred thousand events a second: without a listener, this is all it takes.
+        self.put = self.events.append if listener is None else self._put_and_tell
 
     def now(self) -> float:
         """Seconds since the session started, in whole microseconds: what a file keeps of it.
@@ -106,7 +110,7 @@ class Recorder:
 
     def add_lines(self, who: Who, stage: Stage, data: bytes) -> float:
         """Record the lines in `data`, which were sent just now; gives the time."""
-        t = self.now()
+        t = round(self._clock() - self._zero, 6)
         if data and data.find(b"\n") == len(data) - 1:
             self.put(_new(Event, (t, who, "line", stage, data, None, NO_FACTS)))
         else:

@@ -31,6 +31,7 @@ class Feed(Watcher):
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self.attentive = False
         self._loop = asyncio.get_running_loop()
         self._pages: set[asyncio.Queue[str]] = set()
         self._running: dict[int, _Live] = {}
@@ -40,6 +41,7 @@ class Feed(Watcher):
         """The events for one page, until it closes or the lab ends."""
         queue: asyncio.Queue[str] = asyncio.Queue(_MAX_BEHIND + 1)
         self._pages.add(queue)
+        self._look()
         try:
             yield "retry: 1000\n\n"
             while True:
@@ -53,6 +55,13 @@ class Feed(Watcher):
                 yield text
         finally:
             self._pages.discard(queue)
+            self._look()
+
+    def _look(self) -> None:
+        """What happens in each session costs time to hear of: only while a page is open."""
+        if self.attentive != bool(self._pages):
+            self.attentive = bool(self._pages)
+            self._lab.attend()
 
     def close(self) -> None:
         """End all streams."""
