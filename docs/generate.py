@@ -1,4 +1,5 @@
-"""Writes the generated pages: the manual page, the options of each command, a page for each rule."""
+"""Writes the generated pages: the manual page, the options of each command, a page for each rule; and the tables in
+pages that are otherwise written by hand."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ os.environ["COLUMNS"] = "100"
 from ehlo.cli.commands import COMMANDS
 from ehlo.cli.main import Parser, configure, full_parser
 from ehlo.knowledge.rules import Rule, When, load_rules
+from ehlo.lab.persona import load_persona, persona_names
+from ehlo.lab.scenario import load_scenario, scenario_names
+from ehlo.web.app import ENDPOINTS
 
 DOCS = Path(__file__).parent
 
@@ -21,6 +25,8 @@ def pages() -> dict[Path, str]:
         DOCS / "cli.md": cli_page(),
         DOCS / "man" / "ehlo.1": manual_page(),
         DOCS / "rules" / "README.md": rules_index(),
+        DOCS / "lab.md": filled("lab.md", personas=personas(), client_rules=client_rules(), endpoints=endpoints()),
+        DOCS / "scenarios.md": filled("scenarios.md", scenarios=scenarios()),
     }
     for rule in load_rules():
         out[DOCS / "rules" / f"{rule.id}.md"] = rule_page(rule)
@@ -74,6 +80,52 @@ def rule_page(rule: Rule) -> str:
     if rule.refs:
         parts.append("## References\n\n" + ", ".join(rule.refs) + "\n")
     return "\n".join(parts)
+
+
+def filled(page: str, **tables: str) -> str:
+    """A page written by hand with its tables made anew; each stands between two comments that name it."""
+    text = (DOCS / page).read_text("utf-8")
+    for name, table in tables.items():
+        begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}{table}{end}{after}"
+    return text
+
+
+def scenarios() -> str:
+    """The table of all scenarios, with the rules that a check of them ends with."""
+    rows = []
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        rule = f"[{scenario.rule}](rules/{scenario.rule}.md)" if scenario.rule else ""
+        rows.append(f"| `{name}` | {scenario.title} | {rule} |\n")
+    return "| scenario | | rule |\n|---|---|---|\n" + "".join(rows)
+
+
+def personas() -> str:
+    """The table of all personas."""
+    rows = []
+    for name in persona_names():
+        it = load_persona(name)
+        rows.append(f"| `{name}` | `{it.words.code} {it.words.lines[0]}` | {it.size / 10**6:.1f} MB | {it.recipients} |\n")
+    return "| persona | greeting | largest message | recipients |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def client_rules() -> str:
+    """The table of all rules about clients."""
+    rows = [f"| [{rule.id}](rules/{rule.id}.md) | {rule.title} |\n" for rule in load_rules() if rule.layer == "client"]
+    return "| rule | |\n|---|---|\n" + "".join(rows)
+
+
+def endpoints() -> str:
+    """The table of the API."""
+    rows = []
+    for each in ENDPOINTS:
+        path = each.path.replace(":int", "")
+        taken = ", ".join(f"`{name}`" for name in each.query + each.body)
+        rows.append(f"| `{each.method}` | `{path}` | {(each.handler.__doc__ or '').strip()} | {taken} |\n")
+    return "| | path | | takes |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def _conditions(when: When) -> str:

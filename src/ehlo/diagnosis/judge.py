@@ -8,6 +8,8 @@ Nothing here knows a single reply text or code: that is in the rules (`ehlo.know
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, session_subject
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
 from ehlo.knowledge.rules import Rule, When
@@ -194,3 +196,11 @@ class _Subject(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         return f"the {name}"
+
+
+def titles_of(rules: Iterable[str]) -> list[tuple[str, str]]:
+    """The titles of rules by their ids, in words that fit any session; ids that no rule has are left out."""
+    from ehlo.knowledge.rules import load_rules
+
+    titles = {rule.id: rule.title.format_map(_Subject()) for rule in load_rules()}
+    return [(rule, titles[rule]) for rule in rules if rule in titles]

@@ -23,14 +23,24 @@ class Where(NamedTuple):
 _ALL = Where("1", ())
 _NONE = Where("0", ())
 
+#: SQLite refuses conditions that nest deeper than 1,000. Nobody types as many words as this.
+_MOST_WORDS = 250
+
 _WORD = re.compile(r"""([-!]?)(?:([a-z-]+):)?("[^"]*"?|[^\s"]+)""", re.IGNORECASE)
 
 
 def where(query: str) -> Where:
-    """The condition for a query, all of whose words must hold. A field that is not known is an ordinary word."""
-    parts = [_word(found) for found in _WORD.finditer(query)]
+    """The condition for a query, all of whose words must hold. A field that is not known is an ordinary word.
+
+    It needs the functions of SQL in `FUNCTIONS`. A query of too many words finds nothing.
+    """
+    # Halves of surrogate pairs and NULs are in no message, and SQLite takes neither.
+    query = query.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    parts = list(dict.fromkeys(_word(found) for found in _WORD.finditer(query)))
     if not parts:
         return _ALL
+    if len(parts) > _MOST_WORDS:
+        return _NONE
     return Where(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
 
 
@@ -40,11 +50,10 @@ def _word(found: re.Match[str]) -> Where:
     return Where(f"NOT ({condition.sql})", condition.values) if not_ else condition
 
 
-def _like(*columns: str) -> Callable[[str], Where]:
+def _holds(*columns: str) -> Callable[[str], Where]:
     def condition(text: str) -> Where:
-        escaped = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-        sql = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
-        return Where(f"({sql})", (escaped,) * len(columns))
+        sql = " OR ".join(f"holds({column}, ?)" for column in columns)
+        return Where(f"({sql})", (text.casefold(),) * len(columns))
 
     return condition
 
@@ -54,14 +63,13 @@ def _text(text: str) -> Where:
         return _ALL
     if len(text) < 3:
         # The index is of three characters at a time.
-        found = _like("text")(text)
-        return Where(f"number IN (SELECT rowid FROM found WHERE {found.sql})", found.values)  # noqa: S608
-    phrase = '"' + text.replace('"', '""').replace("\0", "") + '"'
+        return Where("number IN (SELECT rowid FROM found WHERE holds(text, ?))", (text.casefold(),))
+    phrase = '"' + text.replace('"', '""') + '"'
     return Where("number IN (SELECT rowid FROM found WHERE text MATCH ?)", (phrase,))
 
 
 def _tag(text: str) -> Where:
-    return Where("instr(char(10) || lower(tags) || char(10), char(10) || lower(?) || char(10))", (text,))
+    return Where("has_line(tags, ?)", (text.casefold(),)) if text else _NONE
 
 
 def _is(text: str) -> Where:
@@ -100,13 +108,13 @@ def _session(text: str) -> Where:
 
 
 _FIELDS: dict[str, Callable[[str], Where]] = {
-    "from": _like("author", "sender"),
-    "to": _like("addressed", "recipients"),
-    "cc": _like("addressed"),
-    "bcc": _like("addressed", "recipients"),
-    "addressed": _like("author", "sender", "addressed", "recipients"),
-    "subject": _like("subject"),
-    "message-id": _like("summary"),
+    "from": _holds("author", "sender"),
+    "to": _holds("addressed", "recipients"),
+    "cc": _holds("copied"),
+    "bcc": _holds("addressed", "recipients"),
+    "addressed": _holds("author", "sender", "addressed", "recipients"),
+    "subject": _holds("subject"),
+    "message-id": _holds("json_extract(summary, '$.MessageID')"),
     "tag": _tag,
     "is": _is,
     "has": _has,
@@ -116,3 +124,16 @@ _FIELDS: dict[str, Callable[[str], Where]] = {
     "before": _date("<"),
     "session": _session,
 }
+
+
+def _text_holds(text: str | None, part: str) -> bool:
+    return part in (text or "").casefold()
+
+
+def _has_line(text: str, line: str) -> bool:
+    return line in text.casefold().split("\n")
+
+
+#: Functions that the conditions call, each of two values. SQLite's own know upper and lower case in ASCII alone, and
+#: its LIKE no patterns as long as what people paste.
+FUNCTIONS: dict[str, Callable[[str, str], bool]] = {"holds": _text_holds, "has_line": _has_line}

@@ -9,8 +9,10 @@ in memory are kept as they are, those of a file as JSON Lines. Nothing outgrows 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+import sys
 import threading
 import time
 import zlib
@@ -21,23 +23,31 @@ from pathlib import Path as File
 from typing import Any, NamedTuple
 
 from ehlo.lab.policy import Message
-from ehlo.lab.query import where
-from ehlo.smtp.address import NULL_PATH, parse_path
+from ehlo.lab.query import FUNCTIONS, where
+from ehlo.smtp.address import NULL_PATH, Mailbox, parse_path
 from ehlo.transcript.jsonl import read, write
 from ehlo.transcript.transcript import Header, Transcript
 
 #: The layout of a store's file. One of another layout is refused, not guessed at.
 _LAYOUT = 1
+#: What marks a file of SQLite as a store of ehlo: the name in ASCII.
+_APPLICATION = int.from_bytes(b"ehlo", "big")
+
+#: As many messages, or octets of them, are written at once, even if nobody asks for it.
+_MOST_WAITING = 2000
+_MOST_OCTETS_WAITING = 16_000_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session INTEGER NOT NULL, created REAL NOT NULL,
     sender TEXT NOT NULL, recipients TEXT NOT NULL, client TEXT NOT NULL, user TEXT NOT NULL, size INTEGER NOT NULL,
-    raw BLOB NOT NULL, read INTEGER NOT NULL DEFAULT 0, tags TEXT NOT NULL DEFAULT '', summary TEXT,
-    subject TEXT NOT NULL DEFAULT '', author TEXT NOT NULL DEFAULT '', addressed TEXT NOT NULL DEFAULT '',
-    attachments INTEGER NOT NULL DEFAULT 0
+    read INTEGER NOT NULL DEFAULT 0, tags TEXT NOT NULL DEFAULT '', summary TEXT, subject TEXT NOT NULL DEFAULT '',
+    author TEXT NOT NULL DEFAULT '', addressed TEXT NOT NULL DEFAULT '', copied TEXT NOT NULL DEFAULT '',
+    attachments INTEGER NOT NULL DEFAULT 0,
+    raw BLOB NOT NULL -- The last, so that nothing else has to be read past it.
 );
 CREATE INDEX IF NOT EXISTS unread ON messages (read);
+CREATE INDEX IF NOT EXISTS fresh ON messages (number) WHERE summary IS NULL;
 CREATE VIRTUAL TABLE IF NOT EXISTS found USING fts5 (text, tokenize = 'trigram');
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, started REAL NOT NULL, transcript BLOB NOT NULL);
 """
@@ -110,33 +120,52 @@ class Store:
         self._tag_rules = tuple(tag_rules)
         self._lock = threading.RLock()
         self._waiting: list[tuple[object, ...]] = []
+        self._octets_waiting = 0
+        self._failing = False
         self._transcripts: OrderedDict[int, Transcript] = OrderedDict()
         self._weights: dict[int, int] = {}
         self._weight = 0
         self._ended: list[tuple[int, Transcript]] = []
-        self._database = self._open(path)
-        row = self._database.execute("SELECT count(*), coalesce(sum(size), 0), coalesce(max(number), 0) FROM messages")
-        self._count, self._octets, self._number = row.fetchone()
-        last = self._database.execute("SELECT coalesce(max(number), 0) FROM sessions").fetchone()[0]
+        self._count = self._octets = self._number = 0
         #: The number of the last session of an earlier run.
-        self.last_session = max(last, self._one("SELECT coalesce(max(session), 0) FROM messages"))
-
-    def _open(self, path: str) -> sqlite3.Connection:
+        self.last_session = 0
         try:
-            database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-            layout = database.execute("PRAGMA user_version").fetchone()[0]
-            tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if tables and layout != _LAYOUT:
-                raise StoreError(f"The file {path} is not a store of this version of ehlo.")
-            if path:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
-                File(path).chmod(0o600)
-            database.executescript(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {_LAYOUT}")
-        except sqlite3.DatabaseError as error:
+            self._database = sqlite3.connect(path or ":memory:", 1.0, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
             raise StoreError(f"The store {path} cannot be opened: {error}.") from None
-        return database
+        try:
+            self._open(path)
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._database.close()
+            if isinstance(error, StoreError):
+                raise
+            why = error.strerror if isinstance(error, OSError) else error
+            raise StoreError(f"The store {path} cannot be opened: {why}.") from None
+
+    def _open(self, path: str) -> None:
+        execute = self._database.execute
+        if path:
+            # Two labs that write to one file would give their messages the same numbers.
+            execute("PRAGMA locking_mode = EXCLUSIVE")
+        marks = tuple(execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        if execute("SELECT count(*) FROM sqlite_master").fetchone()[0] and marks != (_APPLICATION, _LAYOUT):
+            raise StoreError(f"The file {path} is not a store of this version of ehlo.")
+        if path:
+            File(path).chmod(0o600)
+            execute("PRAGMA journal_mode = WAL")
+            execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
+        # All or nothing: a process that is killed here leaves a file that can be opened again.
+        marking = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_LAYOUT};"
+        self._database.executescript(f"BEGIN; {_SCHEMA} {marking} COMMIT;")
+        for name, function in FUNCTIONS.items():
+            self._database.create_function(name, 2, function, deterministic=True)
+        row = execute("SELECT count(*), coalesce(sum(size), 0), coalesce(max(number), 0) FROM messages").fetchone()
+        self._count, self._octets, self._number = row
+        last = "SELECT max(coalesce((SELECT max(number) FROM sessions), 0), coalesce(max(session), 0)) FROM messages"
+        self.last_session = execute(last).fetchone()[0]
+        # The bounds may have been others the last time.
+        with self._transaction():
+            self._prune()
 
     def close(self) -> None:
         """Write what waits, and close."""
@@ -147,12 +176,15 @@ class Store:
     # Writing.
 
     def add_message(self, message: Message) -> bool:
-        """Take a message. A durable store has it on the disk when this returns; False when that is not possible."""
+        """Take a message. A durable store has it on the disk when this returns; False when that is not possible,
+        and for any store while what came before cannot be written."""
         sender = message.sender.address
         recipients = "\n" + "\n".join(path.address for path in message.recipients) + "\n"
+        size = len(message.content)
         with self._lock:
+            if self._failing and not self.flush():
+                return False
             self._number += 1
-            size = len(message.content)
             self._waiting.append(
                 (
                     *(self._number, message.id, message.session, time.time(), sender, recipients),
@@ -161,15 +193,18 @@ class Store:
             )
             self._count += 1
             self._octets += size
+            self._octets_waiting += size
             if self.durable:
                 return self.flush()
+            if len(self._waiting) >= _MOST_WAITING or self._octets_waiting >= _MOST_OCTETS_WAITING:
+                self.flush()
         return True
 
     def begin_session(self, number: int, transcript: Transcript) -> None:
         """A session has begun; its transcript grows."""
         with self._lock:
             self._transcripts[number] = transcript
-            while len(self._transcripts) > max(1, self.keep.sessions):
+            while self.keep.sessions and len(self._transcripts) > self.keep.sessions:
                 self._let_go(next(iter(self._transcripts)))
 
     def end_session(self, number: int) -> None:
@@ -194,42 +229,62 @@ class Store:
     def flush(self) -> bool:
         """Write what waits to the database, and let the oldest go that are too many. False when that failed."""
         with self._lock:
-            if not (self._waiting or self._ended):
+            if not (self._waiting or self._ended or self._oldest_is_due()):
                 return True
             rows, ended = self._waiting, self._ended
             try:
-                self._database.execute("BEGIN")
-                self._database.executemany(
-                    "INSERT INTO messages (number, id, session, created, sender, recipients, client, user, size, raw)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    rows,
-                )
-                for number, transcript in ended:
-                    packed = (number, transcript.header.started, _pack(transcript))
-                    self._database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", packed)
-                self._prune()
-                self._database.execute("COMMIT")
+                with self._transaction():
+                    self._database.executemany(
+                        "INSERT INTO messages (number, id, session, created, sender, recipients, client, user, size,"
+                        " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        rows,
+                    )
+                    for number, transcript in ended:
+                        packed = (number, transcript.header.started, _pack(transcript))
+                        self._database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", packed)
+                    self._prune()
             except sqlite3.Error:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+                self._failing = True
                 if self.durable:
                     # Not accepted, so not kept either.
                     self._count -= len(rows)
-                    self._waiting = []
+                    self._octets -= self._octets_waiting
+                    self._waiting, self._octets_waiting = [], 0
+                self._ended = [(number, transcript) for number, transcript in ended if number in self._transcripts]
                 return False
-            self._waiting, self._ended = [], []
+            self._waiting, self._ended, self._octets_waiting, self._failing = [], [], 0, False
             for number, _ in ended:
                 self._let_go(number)
             return True
 
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that happens inside is done, or nothing of it."""
+        before = self._count, self._octets
+        self._database.execute("BEGIN")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            self._count, self._octets = before
+            raise
+
+    def _oldest_is_due(self) -> bool:
+        if not self.keep.seconds:
+            return False
+        oldest = self._database.execute("SELECT created FROM messages ORDER BY number LIMIT 1").fetchone()
+        return oldest is not None and oldest[0] < time.time() - self.keep.seconds
+
     def _prune(self) -> None:
         keep, execute = self.keep, self._database.execute
-        while (surplus := self._count - keep.messages) > 0 or (keep.octets and self._octets > keep.octets):
+        while (surplus := keep.messages and self._count - keep.messages) > 0 or 0 < keep.octets < self._octets:
             sizes = execute("SELECT number, size FROM messages ORDER BY number LIMIT ?", (max(surplus, 1),)).fetchall()
             if not sizes:
                 break
             self._forget([number for number, _ in sizes], sum(size for _, size in sizes))
-        if keep.seconds:
+        if self._oldest_is_due():
             old = execute(
                 "SELECT number, size FROM messages WHERE created < ?", (time.time() - keep.seconds,)
             ).fetchall()
@@ -249,12 +304,14 @@ class Store:
     @property
     def count(self) -> int:
         """How many messages there are."""
-        return int(self._count)
+        self.flush()
+        return self._count
 
     @property
     def octets(self) -> int:
         """How large they are together."""
-        return int(self._octets)
+        self.flush()
+        return self._octets
 
     def unread(self) -> int:
         """How many of them have not been read."""
@@ -262,7 +319,7 @@ class Store:
 
     def held(self, mailbox: str) -> int:
         """How many messages a mailbox holds."""
-        return self._one("SELECT count(*) FROM messages WHERE instr(lower(recipients), ?)", f"\n{mailbox.lower()}\n")
+        return self._one("SELECT count(*) FROM messages WHERE has_line(recipients, ?)", mailbox.casefold())
 
     def tags(self) -> list[str]:
         """All tags there are."""
@@ -272,15 +329,12 @@ class Store:
 
     def messages(self, query: str = "", start: int = 0, limit: int = 50) -> Found:
         """The messages that a query finds (docs/lab.md says what may stand in it), or all."""
-        self._index(text=bool(query))
         condition, values = where(query)
-        total = self._one(f"SELECT count(*) FROM messages WHERE {condition}", *values)  # noqa: S608 - no values in it
-        rows = self._all(
-            f"SELECT {_COLUMNS} FROM messages WHERE {condition} ORDER BY number DESC LIMIT ? OFFSET ?",  # noqa: S608
-            *values,
-            limit,
-            start,
-        )
+        page = f"SELECT {_COLUMNS} FROM messages WHERE {condition} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        with self._lock:
+            self._index(text=bool(query))
+            total = self._one(f"SELECT count(*) FROM messages WHERE {condition}", *values)  # noqa: S608 - no values in it
+            rows = self._all(page, *values, limit, start)
         return Found(total, [_stored(row) for row in rows])
 
     def message(self, id_: str) -> Stored | None:
@@ -306,13 +360,14 @@ class Store:
     def received(self) -> list[Message]:
         """All messages as the lab took them, the oldest first."""
         rows = self._all("SELECT id, sender, recipients, raw, session, client, user FROM messages ORDER BY number")
+        transcripts = {session: self.transcript(session) for session in {row[4] for row in rows}}
         return [
             Message(
                 id_,
                 parse_path(sender, brackets=False) if sender else NULL_PATH,
                 tuple(parse_path(address, brackets=False) for address in recipients.strip("\n").split("\n")),
                 raw,
-                self.transcript(session) or Transcript(Header("server", 0.0), []),
+                transcripts[session] or Transcript(Header("server", 0.0), []),
                 session,
                 client,
                 user,
@@ -328,7 +383,7 @@ class Store:
 
     def transcripts(self) -> list[Transcript]:
         """All sessions' transcripts, the oldest first."""
-        numbers = self.session_numbers(0, self.keep.sessions + len(self._transcripts))[1]
+        numbers = self.session_numbers(0, sys.maxsize)[1]
         return [transcript for number in reversed(numbers) if (transcript := self.transcript(number)) is not None]
 
     def transcript(self, number: int) -> Transcript | None:
@@ -352,14 +407,16 @@ class Store:
             if ids is None:
                 self._database.execute("UPDATE messages SET read = ?", (read,))
             else:
-                self._database.executemany("UPDATE messages SET read = ? WHERE id = ?", [(read, id_) for id_ in ids])
+                marks = [(read, _storable(id_)) for id_ in ids]
+                self._database.executemany("UPDATE messages SET read = ? WHERE id = ?", marks)
 
     def tag(self, ids: Iterable[str], tags: Iterable[str]) -> None:
         """Give messages these tags and no others."""
-        joined = "\n".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+        joined = _joined(tags)
         with self._lock:
             self._index()
-            self._database.executemany("UPDATE messages SET tags = ? WHERE id = ?", [(joined, id_) for id_ in ids])
+            given = [(joined, _storable(id_)) for id_ in ids]
+            self._database.executemany("UPDATE messages SET tags = ? WHERE id = ?", given)
 
     def delete(self, ids: Iterable[str] | None) -> None:
         """Delete messages; None: all."""
@@ -368,10 +425,10 @@ class Store:
             if ids is None:
                 rows = self._all("SELECT number, size FROM messages")
             else:
-                rows = [row for id_ in ids for row in self._all("SELECT number, size FROM messages WHERE id = ?", id_)]
-            self._database.execute("BEGIN")
-            self._forget([number for number, _ in rows], sum(size for _, size in rows))
-            self._database.execute("COMMIT")
+                sql = "SELECT number, size FROM messages WHERE id = ?"
+                rows = [row for id_ in dict.fromkeys(ids) for row in self._all(sql, id_)]
+            with self._transaction():
+                self._forget([number for number, _ in rows], sum(size for _, size in rows))
 
     def forget_sessions(self) -> None:
         """Forget the sessions that have ended, and those that run from now on."""
@@ -386,50 +443,57 @@ class Store:
 
     def _index(self, *, text: bool = False) -> None:
         """Work out what is not known yet of the messages: the summaries and, for a search, their text."""
-        from ehlo.lab.letter import search_text, summarize
-        from ehlo.lab.letter_json import summary_to_json
+        from ehlo.lab.letter import search_text
 
         with self._lock:
-            self.flush()
-            fresh = self._all("SELECT number, raw, recipients FROM messages WHERE summary IS NULL ORDER BY number")
-            if fresh:
-                self._database.execute("BEGIN")
-                for number, raw, recipients in fresh:
-                    summary = summary_to_json(summarize(raw))
-                    tags = "\n".join(_plus_tags(recipients))
-                    self._database.execute(
-                        "UPDATE messages SET summary = ?, subject = ?, author = ?, addressed = ?, attachments = ?,"
-                        " tags = ? WHERE number = ?",
-                        (
-                            json.dumps(summary),
-                            summary["Subject"],
-                            _people([summary["From"]]),
-                            _people([*summary["To"], *summary["Cc"], *summary["Bcc"]]),
-                            *(summary["Attachments"], tags, number),
-                        ),
-                    )
-                self._database.execute("COMMIT")
-            if not text and not (fresh and self._tag_rules):
-                return
-            unread = self._all(
-                "SELECT number, raw FROM messages WHERE number > (SELECT coalesce(max(rowid), 0) FROM found)"
-            )
-            if unread:
-                self._database.execute("BEGIN")
-                self._database.executemany(
-                    "INSERT INTO found (rowid, text) VALUES (?, ?)",
-                    ((number, search_text(raw)) for number, raw in unread),
+            fresh = self._all("SELECT number FROM messages WHERE summary IS NULL ORDER BY number")
+            unread: list[tuple[int]] = []
+            if text or (fresh and self._tag_rules):
+                unread = self._all(
+                    "SELECT number FROM messages WHERE number > (SELECT coalesce(max(rowid), 0) FROM found)"
                 )
-                self._database.execute("COMMIT")
-            if fresh:
-                self._apply_tag_rules(fresh[0][0])
+            if not (fresh or unread):
+                return
+            with self._transaction():
+                for (number,) in fresh:
+                    self._summarize(number)
+                for (number,) in unread:
+                    found = search_text(self._raw(number))
+                    self._database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (number, found))
+                if fresh:
+                    self._apply_tag_rules(fresh[0][0])
+
+    def _raw(self, number: int) -> bytes:
+        # One at a time: all of them together may be larger than the memory.
+        raw: bytes = self._database.execute("SELECT raw FROM messages WHERE number = ?", (number,)).fetchone()[0]
+        return raw
+
+    def _summarize(self, number: int) -> None:
+        from ehlo.lab.letter import summarize
+        from ehlo.lab.letter_json import summary_to_json
+
+        execute = self._database.execute
+        recipients = execute("SELECT recipients FROM messages WHERE number = ?", (number,)).fetchone()[0]
+        summary = summary_to_json(summarize(self._raw(number)))
+        execute(
+            "UPDATE messages SET summary = ?, subject = ?, author = ?, addressed = ?, copied = ?, attachments = ?,"
+            " tags = ? WHERE number = ?",
+            (
+                json.dumps(summary),
+                summary["Subject"],
+                _people([summary["From"]]),
+                _people([*summary["To"], *summary["Cc"], *summary["Bcc"]]),
+                _people(summary["Cc"]),
+                *(summary["Attachments"], _joined(_plus_tags(recipients)), number),
+            ),
+        )
 
     def _apply_tag_rules(self, since: int) -> None:
         for tag, query in self._tag_rules:
             condition, values = where(query)
             sql = f"SELECT number, tags FROM messages WHERE number >= ? AND ({condition})"  # noqa: S608
-            for number, tags in self._all(sql, since, *values):
-                joined = "\n".join(dict.fromkeys([*filter(None, tags.split("\n")), tag]))
+            for number, tags in self._database.execute(sql, (since, *values)).fetchall():
+                joined = _joined([*tags.split("\n"), tag])
                 self._database.execute("UPDATE messages SET tags = ? WHERE number = ?", (joined, number))
 
     # SQL.
@@ -437,7 +501,8 @@ class Store:
     def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with self._lock:
             self.flush()
-            return self._database.execute(sql, values).fetchall()
+            clean = [_storable(value) if isinstance(value, str) else value for value in values]
+            return self._database.execute(sql, clean).fetchall()
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._all(sql, *values)[0][0])
@@ -463,7 +528,12 @@ def _storable(text: str) -> str:
 def _plus_tags(recipients: str) -> list[str]:
     """The tag of each address such as alice+tag@example.com."""
     locals_ = [address.rpartition("@")[0] for address in recipients.strip("\n").split("\n")]
-    return list(dict.fromkeys(tag for local in locals_ if (tag := local.partition("+")[2])))
+    return [Mailbox(local, None).unquoted.partition("+")[2] for local in locals_]
+
+
+def _joined(tags: Iterable[str]) -> str:
+    """Tags as they are kept: each once, on a line of its own."""
+    return "\n".join(dict.fromkeys(name for tag in tags if (name := " ".join(_storable(tag).split()))))
 
 
 def _people(people: list[dict[str, str]]) -> str:

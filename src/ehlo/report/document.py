@@ -46,11 +46,12 @@ def verdict_to_json(verdict: Verdict) -> dict[str, JsonValue]:
         "layer": verdict.layer,
         "temporary": verdict.temporary,
         "exit_status": verdict.exit_status,
-        "findings": [_finding(finding) for finding in verdict.findings],
+        "findings": [finding_to_json(finding) for finding in verdict.findings],
     }
 
 
-def _finding(finding: Finding) -> dict[str, JsonValue]:
+def finding_to_json(finding: Finding) -> dict[str, JsonValue]:
+    """A finding as it stands in every document."""
     return {
         "rule": finding.rule,
         "title": finding.title,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
+from ehlo.report.finding import finding_lines
 from ehlo.report.outcome import outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
@@ -83,19 +84,29 @@ class SessionView:
             if number or verdict.outcome == "accepted":
                 self._print("")
             failure = number == 0 and verdict.outcome != "accepted"
-            self._finding(finding, "failed" if failure else "note")
+            for line in finding_lines(finding, style, "failed" if failure else "note"):
+                self._print(line)
 
     def heading(self, text: str) -> None:
         """Begin a further section below the session."""
         self._print("")
         self._print(self._style.bold(text))
 
-    def trial(self, worked: bool, what: str, detail: str) -> None:
+    def trial(self, worked: bool, what: str, detail: str, width: int = _STAGE_COLUMNS) -> None:
         """One line of such a section."""
         style = self._style
-        columns = style.width - 4 - _STAGE_COLUMNS - 1
-        detail = shorten(style.plain(safe(detail)), columns, ellipsis=style.ellipsis)
-        self._print(f"  {style.mark('ok' if worked else 'failed')} {what:<{_STAGE_COLUMNS}} {detail}")
+        columns = style.width - 4 - max(width, width_of(what)) - 1
+        detail = shorten(style.plain(safe(detail)), max(columns, 10), ellipsis=style.ellipsis)
+        self._print(f"  {style.mark('ok' if worked else 'failed')} {pad(style.plain(safe(what)), width)} {detail}")
+
+    def conclusion(self, finding: Finding) -> None:
+        """What a section of trials proved."""
+        for line in finding_lines(finding, self._style, "note"):
+            self._print(line)
+
+    def remark(self, text: str) -> None:
+        """A dim line on its own."""
+        self._print(f"  {self._style.dim(text)}")
 
     # The parts.
 
@@ -144,41 +155,6 @@ class SessionView:
 
             self._explainer = LineExplainer(show_secrets=self._redactor is None)
         return self._explainer.explain(event)
-
-    def _finding(self, finding: Finding, outcome: str) -> None:
-        style = self._style
-        title = style.plain(safe(f"{finding.layer} · {finding.title}"))
-        lines = wrap(title, style.width - 2)
-        # The rule's id stands at the right where there is room, else on a line of its own.
-        room = style.width - 2 - width_of(lines[-1])
-        rule = finding.rule
-        lines = [style.bold(line) for line in lines]
-        if len(rule) + 2 <= room:
-            lines[-1] += " " * (room - len(rule)) + style.dim(rule)
-        else:
-            lines.append(" " * max(0, style.width - 2 - len(rule)) + style.dim(rule))
-        for number, line in enumerate(lines):
-            self._print(f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}")
-        # A rule that knows this very answer says all that its code says, and more.
-        meaning = finding.meaning if finding.certainty != "certain" else ""
-        for paragraph in filter(None, (meaning, finding.why)):
-            for line in wrap(style.plain(safe(paragraph)), style.width - 2):
-                self._print(f"  {line}")
-        for number, fix in enumerate(finding.fix):
-            self._labelled("try" if number == 0 else "", fix)
-        if finding.reply is not None:
-            separators = ["-"] * (len(finding.reply.lines) - 1) + [" "]
-            for number, (separator, text) in enumerate(zip(separators, finding.reply.lines, strict=True)):
-                self._labelled("seen" if number == 0 else "", f"S: {finding.reply.code}{separator}{text}")
-        elif finding.seen:
-            self._labelled("seen", finding.seen)
-
-    def _labelled(self, label: str, text: str) -> None:
-        style = self._style
-        wrapped = wrap(style.plain(safe(text)), style.width - 8)
-        for number, line in enumerate(wrapped):
-            shown = label if number == 0 else ""
-            self._print(f"  {style.dim(f'{shown:<5}')} {line}")
 
     def _await(self, what: str) -> None:
         """Say on a terminal what is being waited for; the next line takes its place."""

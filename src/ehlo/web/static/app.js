@@ -934,7 +934,7 @@ function ticks(end) {
 }
 
 /** Short steps need a digit more than elsewhere: on one machine none takes a millisecond. */
-const finely = (seconds) => (seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : duration(seconds));
+const finely = (seconds) => (seconds < 0.0001 ? "<0.1 ms" : seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : duration(seconds));
 
 const scaleText = (at) => (at === 0 ? "0" : at < 1 ? `${+(at * 1000).toFixed(1)} ms` : `${+at.toFixed(1)} s`);
 

@@ -1,0 +1,398 @@
+"""`ehlo explain`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from ehlo.cli.commands import UsageError
+from ehlo.cli.options import add_view_options
+from ehlo.explain.detect import KINDS, Kind, kind_of
+from ehlo.report.finding import finding_lines
+from ehlo.report.style import Style, style_of
+from ehlo.report.text import safe, shorten
+from ehlo.transcript.redaction import redact
+
+if TYPE_CHECKING:
+    from ehlo.diagnosis.verdict import Finding
+    from ehlo.explain.bounce import Bounce
+    from ehlo.explain.case import Case
+    from ehlo.explain.logs import Group
+    from ehlo.transcript.event import JsonValue
+    from ehlo.transcript.transcript import Transcript
+
+EPILOG = """\
+examples:
+  ehlo explain "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org"
+  ehlo explain 5.1.1
+  ehlo explain bounce.eml                    a bounce; an mbox file or a folder of them is summed up
+  ehlo explain /var/log/mail.log             a log of Postfix, Exim, Sendmail, OpenSMTPD (gz, too)
+  ehlo explain session.txt                   what was pasted from telnet, openssl, swaks, curl -v ...
+  tail -500 app.log | ehlo explain -         an exception, with or without a stack trace
+
+What it is finds out by itself; --as says it. No network is used. exit status: 0, or 2 if there is nothing to explain.
+"""
+
+T = TypeVar("T")
+
+#: What is read of one thing that is no log: more than any session or bounce has.
+_MAX_INPUT = 64_000_000
+_PEEK = 65_536
+#: Below so many messages a folder's are shown one by one.
+_FEW = 3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("what", metavar="TEXT|FILE|-", nargs="*", help="default: standard input")
+    parser.add_argument("--as", dest="kind", choices=KINDS, help="what it is (default: found out)")
+    parser.add_argument("--top", type=int, default=20, metavar="N", help="causes shown of a log or many bounces (20)")
+    add_view_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain something."""
+    explainer = Explainer(args, style_of(sys.stdout, args.color))
+    source = _source(args.what)
+    if isinstance(source, Path):
+        if source.is_dir():
+            explainer.bounces(source)
+            return explainer.finish()
+        try:
+            with source.open("rb") as stream:
+                explainer.stream(stream, source)
+        except OSError as error:
+            raise UsageError(f"{source}: the file cannot be read: {error.strerror}.") from None
+    else:
+        explainer.stream(source, None)
+    return explainer.finish()
+
+
+def _source(words: list[str]) -> Path | BinaryIO:
+    """A file if there is one of that name, else the words themselves; without words, standard input."""
+    if not words or words == ["-"]:
+        if sys.stdin is None or (not words and sys.stdin.isatty()):
+            raise UsageError("there is nothing to explain: give a text, a file, or - for standard input.")
+        return sys.stdin.buffer
+    if len(words) == 1 and len(words[0]) < 4096 and "\n" not in words[0]:
+        path = Path(words[0])
+        try:
+            if path.exists():
+                return path
+        except (OSError, ValueError):
+            pass
+        if "/" in words[0] and " " not in words[0] and not path.suffix == "":
+            raise UsageError(f"{words[0]}: there is no such file.")
+    return io.BytesIO(" ".join(words).encode("utf-8", "surrogateescape"))
+
+
+class Explainer:
+    """Reads one input, and shows what it means or collects it for `--json`."""
+
+    def __init__(self, args: argparse.Namespace, style: Style) -> None:
+        self._args = args
+        self._style = style
+        self._kind: Kind = "reply"
+        self._results: list[JsonValue] = []
+        self._shown = 0
+
+    def stream(self, stream: BinaryIO, path: Path | None) -> None:
+        """Explain what a stream has."""
+        head = stream.read(_PEEK)
+        kind: Kind | None = self._args.kind or kind_of(head)
+        if kind == "log":
+            self._log(_chain(head, stream))
+        elif kind == "pcap":
+            self._pcap(head + stream.read(_MAX_INPUT))
+        elif kind == "bounce" and path is not None and _is_mbox(head):
+            self.bounces(path)
+        else:
+            data = head + stream.read(_MAX_INPUT)
+            if kind == "bounce":
+                self._bounce(data)
+            else:
+                self._text(data.decode("utf-8", "replace"), kind)
+
+    def finish(self) -> int:
+        """Print the document, if one was asked for; the exit status."""
+        if self._args.json:
+            from ehlo.cli.json_output import print_document
+            from ehlo.report.document import SCHEMA
+            from ehlo.transcript.transcript import SOFTWARE
+
+            print_document(
+                {
+                    "schema": SCHEMA,
+                    "command": "explain",
+                    "software": SOFTWARE,
+                    "kind": self._kind,
+                    "results": self._results,
+                }
+            )
+        elif not self._shown:
+            raise UsageError("there is nothing in it that ehlo knows how to explain.")
+        return 0
+
+    # The kinds.
+
+    def _text(self, text: str, kind: Kind | None) -> None:
+        from ehlo.explain.exceptions import read_exception
+        from ehlo.explain.paste import read_paste
+        from ehlo.explain.replies import read_replies
+
+        if kind == "transcript":
+            self._transcript(text)
+            return
+        if kind in (None, "session"):
+            paste = read_paste(text)
+            if paste is not None:
+                self._session(paste.transcript, paste.software)
+                return
+        if kind in (None, "exception") and (cases := read_exception(text)):
+            self._kind = "exception"
+            self._cases(cases)
+            return
+        self._kind = "reply"
+        self._cases(read_replies(text))
+
+    def _transcript(self, text: str) -> None:
+        from ehlo.transcript.jsonl import TranscriptError, read
+
+        try:
+            transcript = read(io.StringIO(text))
+        except TranscriptError as error:
+            raise UsageError(f"this is no transcript: {error}") from None
+        self._session(transcript, "ehlo")
+        self._kind = "transcript"
+
+    def _session(self, transcript: Transcript, software: str) -> None:
+        from ehlo.diagnosis.judge import judge
+
+        self._kind = "session"
+        transcript = transcript if self._args.show_secrets else redact(transcript)
+        verdict = judge(transcript)
+        if self._args.json:
+            from ehlo.report.document import verdict_to_json
+
+            self._results.append({"input": software, "verdict": verdict_to_json(verdict)})
+            return
+        from ehlo.report.terminal import SessionView
+
+        self._shown += 1
+        if self._args.quiet:
+            return
+        view = SessionView(sys.stdout, self._style, verbose=self._args.verbose, show_secrets=self._args.show_secrets)
+        view.begin(transcript.header, f"pasted from {software}" if software and software != "ehlo" else "")
+        for event in transcript.events:
+            view.event(event)
+        view.finish(transcript, verdict)
+
+    def _cases(self, cases: Iterable[Case]) -> None:
+        from ehlo.explain.case import explain_case
+
+        for case in cases:
+            self._case(case, explain_case(case))
+
+    def _case(self, case: Case, finding: Finding) -> None:
+        if self._args.json:
+            self._results.append(_case_to_json(case, finding))
+            return
+        if self._args.quiet:
+            self._shown += 1
+            return
+        if self._shown:
+            print()
+        self._shown += 1
+        reply = case.reply
+        refused = reply is None or not reply.ok
+        if reply is not None and not refused:
+            from ehlo.knowledge.codes import explain_reply
+
+            print(f"{self._style.mark('ok')} {self._style.bold(safe(f'{reply.code} {reply.text}'))}")
+            print(f"  {explain_reply(reply)}")
+            return
+        for line in finding_lines(finding, self._style):
+            print(line)
+
+    def _bounce(self, raw: bytes) -> None:
+        from ehlo.explain.bounce import read_bounce
+
+        self._kind = "bounce"
+        self._one_bounce(read_bounce(raw))
+
+    def _one_bounce(self, bounce: Bounce) -> None:
+        if not bounce.cases and not self._args.json:
+            self._shown += 1
+            print("This mail tells of no failure." if bounce.kind != "vacation" else "This is an automatic answer.")
+        self._cases(bounce.cases)
+
+    def bounces(self, path: Path) -> None:
+        """Many bounces: an mbox file, a Maildir or a folder."""
+        from ehlo.explain.bounce import read_many
+        from ehlo.explain.case import explain_case
+
+        self._kind = "bounce"
+        bounces = iter(read_many(path))
+        first = [bounce for _, bounce in zip(range(_FEW + 1), bounces, strict=False)]
+        if len(first) <= _FEW:
+            for bounce in first:
+                self._one_bounce(bounce)
+            return
+        tally = Tally()
+        progress = Progress("mails")
+        for bounce in _both(first, bounces):
+            progress.step()
+            for case in bounce.cases:
+                tally.add(case, explain_case(case))
+        progress.done()
+        self._tally(tally, f"{progress.count:,} mails, {tally.count:,} failures")
+
+    def _log(self, stream: BinaryIO) -> None:
+        from ehlo.explain.logs import read_log, summarize
+
+        self._kind = "log"
+        progress = Progress("failures")
+        groups = summarize(progress.watch(read_log(stream)))
+        progress.done()
+        self._groups(groups, progress.count)
+
+    def _groups(self, groups: list[Group], count: int) -> None:
+        if self._args.json:
+            self._results += [group.to_json() for group in groups]
+            return
+        self._shown += 1
+        style = self._style
+        print(style.bold(f"{count:,} failures, {len(groups):,} causes"))
+        for group in groups[: self._args.top]:
+            print()
+            span = f"{group.first:%Y-%m-%d %H:%M} to {group.last:%Y-%m-%d %H:%M}" if group.first and group.last else ""
+            print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(span)}")
+            for line in finding_lines(group.finding._replace(reply=None, seen=""), style):
+                print(f"  {line}")
+            for example in group.examples[:2]:
+                print(f"    {style.dim('seen ')} {shorten(style.plain(safe(example)), max(20, style.width - 12))}")
+        if len(groups) > self._args.top:
+            print(f"\n{len(groups) - self._args.top:,} more causes; --top {len(groups)} shows all.")
+
+    def _tally(self, tally: Tally, title: str) -> None:
+        if self._args.json:
+            self._results += [
+                {"count": count, **_case_to_json(case, finding)} for count, case, finding in tally.causes()
+            ]
+            return
+        self._shown += 1
+        print(self._style.bold(title))
+        for count, _, finding in tally.causes()[: self._args.top]:
+            print()
+            print(self._style.bold(f"{count:>7,} ×"))
+            for line in finding_lines(finding, self._style):
+                print(f"  {line}")
+
+    def _pcap(self, data: bytes) -> None:
+        from ehlo.explain.pcap import PcapError, read_pcap
+
+        try:
+            sessions = read_pcap(data)
+        except PcapError as error:
+            raise UsageError(str(error)) from None
+        for transcript in sessions:
+            if self._shown:
+                print()
+            self._session(transcript, "")
+        self._kind = "pcap"
+
+
+class Tally:
+    """Failures counted by cause: the rule that knows most of each."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._causes: dict[str, tuple[int, Case, Finding]] = {}
+
+    def add(self, case: Case, finding: Finding) -> None:
+        """Count one."""
+        self.count += 1
+        count, first, known = self._causes.get(finding.rule, (0, case, finding))
+        self._causes[finding.rule] = (count + 1, first, known)
+
+    def causes(self) -> list[tuple[int, Case, Finding]]:
+        """How often each, with the first case; the most frequent first."""
+        return sorted(self._causes.values(), key=lambda cause: -cause[0])
+
+
+class Progress:
+    """Counts on standard error while something takes longer, on a terminal alone."""
+
+    _EVERY = 2000
+
+    def __init__(self, what: str) -> None:
+        self.count = 0
+        self._what = what
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+
+    def step(self) -> None:
+        """One more."""
+        self.count += 1
+        if self._shown and self.count % self._EVERY == 0:
+            sys.stderr.write(f"\r{self.count:,} {self._what}")
+            sys.stderr.flush()
+
+    def watch(self, items: Iterable[T]) -> Iterator[T]:
+        """Count what passes."""
+        for item in items:
+            self.step()
+            yield item
+
+    def done(self) -> None:
+        """Take the counter away."""
+        if self._shown and self.count >= self._EVERY:
+            sys.stderr.write("\r\x1b[2K")
+
+
+def _case_to_json(case: Case, finding: Finding) -> dict[str, JsonValue]:
+    from ehlo.report.document import finding_to_json
+
+    return {
+        "input": case.seen or case.text,
+        "reply": case.code or None,
+        "enhanced_status": case.status or None,
+        "recipient": case.recipient or None,
+        "server": case.server or None,
+        "stage": finding.stage,
+        "verdict": {
+            "outcome": "accepted" if case.reply is not None and case.reply.ok else "refused",
+            "layer": finding.layer,
+            "findings": [finding_to_json(finding)],
+        },
+    }
+
+
+def _is_mbox(head: bytes) -> bool:
+    return head.startswith(b"From ")
+
+
+def _chain(head: bytes, stream: BinaryIO) -> BinaryIO:
+    class Chained(io.RawIOBase):
+        def __init__(self) -> None:
+            self._head = head
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+            data = self._head[: len(view)] or stream.read(len(view))
+            self._head = self._head[len(data) :] if self._head else b""
+            view[: len(data)] = data
+            return len(data)
+
+    return io.BufferedReader(Chained(), 1 << 20)
+
+
+def _both(first: list[Bounce], rest: Iterator[Bounce]) -> Iterator[Bounce]:
+    yield from first
+    yield from rest

@@ -1,0 +1,40 @@
+"""What kind of thing a text is: decided by how it begins, then by which reader makes something of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+Kind = Literal["reply", "session", "exception", "bounce", "log", "pcap", "transcript"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: libpcap in both byte orders, with micro- and nanoseconds, and pcapng.
+_PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_HEADER = re.compile(rb"\A(?:From \S+ .*\d{4}\r?\n)?(?:(?:[!-9;-~]+:[^\n]*|[ \t][^\n]*)\r?\n){2,}", re.IGNORECASE)
+_MAIL_FIELD = re.compile(rb"^(?:received|from|to|subject|date|message-id|return-path|content-type):", re.I | re.M)
+_LOG = re.compile(
+    rb"^(?:<\d+>)?(?:\d+ )?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)\S* ?(?:"
+    rb"\S+ (?:postfix[\w/.-]*|exim4?|sendmail|sm-mta|smtpd|opensmtpd|dovecot)\S*(?:\[\d+\])?:"
+    rb"|(?:\[\d+\] )?[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4} "
+    rb"|(?:\[\d+\] )?(?:H=|no host name|SMTP |TLS error|unexpected disconnection|rejected|\w+ authenticator failed))"
+    rb"|^#(?:Software: Microsoft Exchange|Fields: )",
+    re.MULTILINE,
+)
+
+
+def kind_of(data: bytes) -> Kind | None:
+    """The kind that the first few thousand octets show beyond doubt; None when that takes a closer look."""
+    if data.startswith(_PCAP):
+        return "pcap"
+    if data.startswith(_PACKED):
+        return "log"
+    head = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:65536]
+    if head.startswith(b"{") and b'"smtp-transcript"' in head[:500]:
+        return "transcript"
+    if _LOG.search(head[:8192]):
+        return "log"
+    header = _HEADER.match(head)
+    if header and len({field.lower() for field in _MAIL_FIELD.findall(header[0])}) >= 2:
+        return "bounce"
+    return None

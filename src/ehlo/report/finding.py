@@ -1,0 +1,57 @@
+"""A finding as people read it: what is wrong, why, what to do, and what it was seen by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ehlo.diagnosis.verdict import Finding
+from ehlo.report.style import Style
+from ehlo.report.text import safe, width_of, wrap
+
+
+def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> Iterator[str]:
+    """The lines of a finding; `outcome` ("failed", "note") is its mark."""
+    title = style.plain(safe(f"{finding.layer} · {finding.title}"))
+    lines = wrap(title, style.width - 2)
+    # The rule's id stands at the right where there is room, else on a line of its own.
+    room = style.width - 2 - width_of(lines[-1])
+    rule = finding.rule
+    lines = [style.bold(line) for line in lines]
+    if len(rule) + 2 <= room:
+        lines[-1] += " " * (room - len(rule)) + style.dim(rule)
+    else:
+        lines.append(" " * max(0, style.width - 2 - len(rule)) + style.dim(rule))
+    for number, line in enumerate(lines):
+        yield f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}"
+    # A rule that knows this very answer says all that its code says, and more.
+    meaning = finding.meaning if finding.certainty != "certain" else ""
+    for paragraph in filter(None, (meaning, finding.why)):
+        for line in wrap(style.plain(safe(paragraph)), style.width - 2):
+            yield f"  {line}"
+    for number, other in enumerate(_alternatives(finding)):
+        yield from labelled("or" if number == 0 else "", other, style)
+    for number, fix in enumerate(finding.fix):
+        yield from labelled("try" if number == 0 else "", fix, style)
+    if finding.reply is not None:
+        separators = ["-"] * (len(finding.reply.lines) - 1) + [" "]
+        for number, (separator, text) in enumerate(zip(separators, finding.reply.lines, strict=True)):
+            yield from labelled("seen" if number == 0 else "", f"S: {finding.reply.code}{separator}{text}", style)
+    elif finding.seen:
+        yield from labelled("seen", finding.seen, style)
+
+
+def _alternatives(finding: Finding) -> list[str]:
+    """What else it could be, in the words of those rules."""
+    if not finding.alternatives:
+        return []
+    from ehlo.diagnosis.judge import titles_of
+
+    return [f"{title} ({rule})" for rule, title in titles_of(finding.alternatives)]
+
+
+def labelled(label: str, text: str, style: Style) -> Iterator[str]:
+    """A text beside a dim label of at most five letters, wrapped."""
+    wrapped = wrap(style.plain(safe(text)), style.width - 8)
+    for number, line in enumerate(wrapped):
+        shown = label if number == 0 else ""
+        yield f"  {style.dim(f'{shown:<5}')} {line}"
