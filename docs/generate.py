@@ -108,13 +108,19 @@ def personas() -> str:
     rows = []
     for name in persona_names():
         it = load_persona(name)
-        rows.append(f"| `{name}` | `{it.words.code} {it.words.lines[0]}` | {it.size / 10**6:.1f} MB | {it.recipients} |\n")
+        rows.append(
+            f"| `{name}` | `{it.words.code} {it.words.lines[0]}` | {it.size / 10**6:.1f} MB | {it.recipients} |\n"
+        )
     return "| persona | greeting | largest message | recipients |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def client_rules() -> str:
     """The table of all rules about clients."""
-    rows = [f"| [{rule.id}](rules/{rule.id}.md) | {rule.title} |\n" for rule in load_rules() if rule.layer == "client"]
+    rows = [
+        f"| [{rule.id}](rules/{rule.id}.md) | {rule.title} |\n"
+        for rule in load_rules()
+        if rule.id.startswith("client-")
+    ]
     return "| rule | |\n|---|---|\n" + "".join(rows)
 
 

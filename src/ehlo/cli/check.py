@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import add_session_options, add_view_options, plan_from
+from ehlo.cli.options import add_report_option, add_session_options, add_view_options, plan_from
 from ehlo.cli.session import run_plan
 from ehlo.probe.target import TargetError, parse_target
 
@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--lists", action="store_true", help="with --investigate: ask block lists for this address")
     add_view_options(parser)
+    add_report_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

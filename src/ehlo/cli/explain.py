@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import add_view_options
+from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.explain.detect import KINDS, Kind, kind_of
 from ehlo.report.finding import finding_lines
 from ehlo.report.style import Style, style_of
@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="kind", choices=KINDS, help="what it is (default: found out)")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="causes shown of a log or many bounces (20)")
     add_view_options(parser)
+    add_report_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,6 +99,7 @@ class Explainer:
         self._style = style
         self._kind: Kind = "reply"
         self._results: list[JsonValue] = []
+        self._causes: list[tuple[str, Finding]] = []
         self._shown = 0
 
     def stream(self, stream: BinaryIO, path: Path | None) -> None:
@@ -118,7 +120,11 @@ class Explainer:
                 self._text(data.decode("utf-8", "replace"), kind)
 
     def finish(self) -> int:
-        """Print the document, if one was asked for; the exit status."""
+        """Print the document and write the page, if they were asked for; the exit status."""
+        if self._args.html and self._causes:
+            from ehlo.report.page import findings_page
+
+            self._write_page(findings_page(f"a {self._kind}", f"{len(self._causes)} causes", self._causes))
         if self._args.json:
             from ehlo.cli.json_output import print_document
             from ehlo.report.document import SCHEMA
@@ -136,6 +142,11 @@ class Explainer:
         elif not self._shown:
             raise UsageError("there is nothing in it that ehlo knows how to explain.")
         return 0
+
+    def _write_page(self, page: str) -> None:
+        from ehlo.cli.files import write_file
+
+        write_file(self._args.html, "report", page.encode("utf-8", "replace"))
 
     # The kinds.
 
@@ -175,6 +186,10 @@ class Explainer:
         self._kind = "session"
         transcript = transcript if self._args.show_secrets else redact(transcript)
         verdict = judge(transcript)
+        if self._args.html:
+            from ehlo.report.page import session_page
+
+            self._write_page(session_page(redact(transcript), verdict, (), "explain"))
         if self._args.json:
             from ehlo.report.document import verdict_to_json
 
@@ -198,6 +213,7 @@ class Explainer:
             self._case(case, explain_case(case))
 
     def _case(self, case: Case, finding: Finding) -> None:
+        self._causes.append((case.recipient, finding))
         if self._args.json:
             self._results.append(_case_to_json(case, finding))
             return
@@ -261,6 +277,7 @@ class Explainer:
         self._groups(groups, progress.count)
 
     def _groups(self, groups: list[Group], count: int) -> None:
+        self._causes += [(f"{group.count:,} ×", group.finding) for group in groups[: self._args.top]]
         if self._args.json:
             self._results += [group.to_json() for group in groups]
             return
@@ -279,6 +296,7 @@ class Explainer:
             print(f"\n{len(groups) - self._args.top:,} more causes; --top {len(groups)} shows all.")
 
     def _tally(self, tally: Tally, title: str) -> None:
+        self._causes += [(f"{count:,} ×", finding) for count, _, finding in tally.causes()[: self._args.top]]
         if self._args.json:
             self._results += [
                 {"count": count, **_case_to_json(case, finding)} for count, case, finding in tally.causes()

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,12 +125,13 @@ def run(args: argparse.Namespace) -> int:
     store = _store(args)
     lab = Lab(
         persona,
-        _policy(args, scenario.policy),
+        None,
         scenario=scenario,
         seed=args.seed or 0,
         identity=_identity(args),
         store=store,
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
+        adapt=partial(_policy, args),
     )
     if args.ca_out:
         try:

@@ -26,6 +26,11 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--show-secrets", action="store_true", help="show passwords instead of [redacted]")
 
 
+def add_report_option(parser: argparse._ActionsContainer) -> None:
+    """A report to pass on."""
+    parser.add_argument("--html", metavar="FILE", help="write a report to an HTML file, to read and to pass on")
+
+
 def add_colour_option(parser: argparse._ActionsContainer) -> None:
     """Whether colours are used."""
     parser.add_argument(

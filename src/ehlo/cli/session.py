@@ -83,6 +83,16 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     outcomes = None
     if getattr(args, "investigate", False):
         outcomes = investigate(args, plan, shown, verdict, nameserver, None if quiet else view)
+        proved = tuple(outcome.finding for outcome in outcomes if outcome.names_the_cause and outcome.finding)
+        # What was proved stands before what one session could only suppose.
+        verdict = verdict._replace(findings=proved + verdict.findings)
+    if command == "check" and args.html:
+        from ehlo.report.page import session_page
+
+        tried = [outcome.to_json() for outcome in outcomes or ()]
+        # A report is passed on: secrets are never in it.
+        page = session_page(redact(transcript), verdict, tried, command)
+        write_file(args.html, "report", page.encode("utf-8", "replace"))
     if args.json:
         from ehlo.cli.json_output import print_document
         from ehlo.report.document import session_document

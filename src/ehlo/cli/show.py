@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.options import add_view_options
+from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.diagnosis.judge import judge
 from ehlo.report.style import style_of
 from ehlo.report.terminal import SessionView
@@ -20,6 +20,7 @@ examples:
   ehlo show session.jsonl
   ehlo show -v session.jsonl
   ehlo show --json session.jsonl
+  ehlo show --html report.html session.jsonl
 
 The file's format is described in docs/transcript.md. exit status: 0, or 2 if the file cannot be read.
 """
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", metavar="FILE", help="a transcript, as --record writes it; - is standard input")
     add_view_options(parser)
+    add_report_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +39,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.show_secrets:
         transcript = redact(transcript)
     verdict = judge(transcript)
+    if args.html:
+        from ehlo.cli.files import write_file
+        from ehlo.report.page import session_page
+
+        page = session_page(redact(transcript), verdict, (), "show")
+        write_file(args.html, "report", page.encode("utf-8", "replace"))
     if args.json:
         from ehlo.cli.json_output import print_document
         from ehlo.report.document import session_document

@@ -347,7 +347,7 @@ def _matches(when: Condition, moment: Moment) -> tuple[str, ...] | None:
         (when.user, moment.user),
     ):
         if pattern:
-            found = pattern_of(pattern).search(text)
+            found = _find(pattern, text)
             if found is None:
                 return None
             groups += tuple(group or "" for group in found.groups())
@@ -365,10 +365,20 @@ def _matches(when: Condition, moment: Moment) -> tuple[str, ...] | None:
     return groups
 
 
+def _find(pattern: str, text: str) -> re.Match[str] | None:
+    """A regular expression may occur anywhere, a pattern is of the whole text."""
+    compiled = pattern_of(pattern)
+    return compiled.search(text) if _is_regular(pattern) else compiled.fullmatch(text)
+
+
+def _is_regular(pattern: str) -> bool:
+    return len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/")
+
+
 @lru_cache(256)
 def pattern_of(text: str) -> re.Pattern[str]:
     """What a pattern of a condition matches, without regard to case. Raises `re.error`."""
-    if len(text) > 1 and text.startswith("/") and text.endswith("/"):
+    if _is_regular(text):
         return re.compile(text[1:-1], re.IGNORECASE)
     # Only `*` and `?` are special: brackets are at home in addresses.
     return re.compile(translate(text.replace("[", "[[]")), re.IGNORECASE)
@@ -378,7 +388,7 @@ def _is_client(wanted: str, client: str) -> bool:
     try:
         return ip_address(client) in ip_network(wanted, strict=False)
     except ValueError:
-        return pattern_of(wanted).search(client) is not None
+        return _find(wanted, client) is not None
 
 
 _FIELD = re.compile(r"\{(\d|from|to|helo|client|user|id)\}")

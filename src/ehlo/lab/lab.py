@@ -87,8 +87,8 @@ class Lab:
     """A mail server to practise and to test against. It delivers nothing and relays nothing.
 
     How it behaves comes from a `scenario`, or from a `persona`, a `policy` and `faults` of one's own, which outweigh
-    the scenario's. What comes in is kept in `store`; None keeps nothing. Use it on an event loop with `start` and
-    `stop`, or from ordinary code with `running()`.
+    the scenario's; `adapt` changes the policy of every scenario that it takes up. What comes in is kept in `store`;
+    None keeps nothing. Use it on an event loop with `start` and `stop`, or from ordinary code with `running()`.
     """
 
     def __init__(
@@ -102,8 +102,10 @@ class Lab:
         identity: Identity | None = None,
         store: Store | Literal["memory"] | None = "memory",
         watchers: Iterable[Watcher] = (),
+        adapt: Callable[[Policy], Policy] | None = None,
     ) -> None:
         faults = tuple(faults)
+        self._adapt = adapt
         self._watchers: list[Watcher] = list(watchers)
         self.persona = persona or load_persona()
         self.policy = policy or Policy()
@@ -182,7 +184,7 @@ class Lab:
         """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
         persona = load_persona(scenario.persona)
         self.persona = persona.at(scenario.host) if scenario.host else persona
-        self.policy = scenario.policy
+        self.policy = self._adapt(scenario.policy) if self._adapt else scenario.policy
         self.scenario = scenario
         self.faults.replace(scenario.faults, scenario.seed)
         for watcher in self._watchers:

@@ -100,7 +100,7 @@ def parse_scenario(name: str, text: str) -> Scenario:
 def _scenario(name: str, table: dict[str, Any]) -> Scenario:
     known = {"title", "description", "rule", "command", "script", "persona", "host", "policy", "faults", "seed"}
     _only(table, known, "a scenario")
-    persona = _text(table, "persona") or "postfix"
+    persona = _text(table, "persona") if "persona" in table else "postfix"
     if persona not in persona_names():
         raise ScenarioError(f"there is no persona {persona}: {', '.join(persona_names())}.")
     faults = table.get("faults", [])
@@ -117,7 +117,7 @@ def _scenario(name: str, table: dict[str, Any]) -> Scenario:
         _text(table, "host"),
         _policy(table.get("policy", {})),
         tuple(parse_fault(fault) for fault in faults),
-        int(_number(table, "seed")),
+        _whole(table, "seed"),
     )
 
 
@@ -128,6 +128,8 @@ def _policy(table: Any) -> Policy:
     _only(table, plain | known | {"extensions", "bare_lf", "limits"}, "policy")
     policy = Policy()._replace(**cast(Any, {name: _flag(table, name) for name in plain}))
     mailboxes = [word.lower() for word in _words(table, "mailboxes")]
+    if wrong := next((mailbox for mailbox in mailboxes if not mailbox.partition("@")[2]), ""):
+        raise ScenarioError(f"the mailbox {wrong} has no domain.")
     if mailboxes:
         domains = frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes)
         policy = policy._replace(mailboxes=frozenset(mailboxes), domains=domains)
@@ -138,7 +140,7 @@ def _policy(table: Any) -> Policy:
             if word not in SERVER_MECHANISMS:
                 raise ScenarioError(f"there is no mechanism {word}: {', '.join(SERVER_MECHANISMS)}.")
         policy = policy._replace(mechanisms=mechanisms)
-    bare_lf = _text(table, "bare_lf") or "keep"
+    bare_lf = _text(table, "bare_lf") if "bare_lf" in table else "keep"
     if bare_lf not in ("keep", "refuse", "lenient"):
         raise ScenarioError(f"bare_lf is keep, refuse or lenient, not {bare_lf}.")
     aliases = {
@@ -146,11 +148,12 @@ def _policy(table: Any) -> Policy:
         for alias in _table(table.get("aliases", {}), "aliases")
     }
     quotas = _table(table.get("quotas", {}), "quotas")
+    users = _table(table.get("users", {}), "users")
     return policy._replace(
         aliases=aliases,
-        quotas={mailbox.lower(): int(_number(quotas, mailbox)) for mailbox in quotas},
+        quotas={mailbox.lower(): _whole(quotas, mailbox) for mailbox in quotas},
         refused_senders=frozenset(word.lower() for word in _words(table, "refused_senders")),
-        users={name: str(word) for name, word in _table(table.get("users", {}), "users").items()},
+        users={name: _text(users, name) for name in users},
         extensions=_words(table, "extensions"),
         bare_lf=cast(Any, bare_lf),
         limits=_limits(table.get("limits", {})),
@@ -160,9 +163,8 @@ def _policy(table: Any) -> Policy:
 def _limits(table: Any) -> Limits:
     table = _table(table, "limits")
     _only(table, set(Limits._fields), "limits")
-    numbers = {name: _number(table, name) for name in table}
-    whole = {name: value if name in ("idle", "seconds") else int(value) for name, value in numbers.items()}
-    return Limits(**cast(Any, whole))
+    numbers = {name: (_number if name in ("idle", "seconds") else _whole)(table, name) for name in table}
+    return Limits(**cast(Any, numbers))
 
 
 # Faults.
@@ -222,7 +224,7 @@ def _condition(table: Any) -> Condition:
         elif field in ("wait", "within", "probability"):
             values[field] = _number(table, name)
         elif field in ("larger", "first", "nth", "every", "after"):
-            values[field] = int(_number(table, name))
+            values[field] = _whole(table, name)
         else:
             values[field] = _pattern(name, _text(table, name))
     condition = Condition(**values)
@@ -246,6 +248,8 @@ def _rate(text: str) -> Rate:
     found = re.fullmatch(r"(\d+)\s*/\s*(?:(\d+)\s*)?(second|minute|hour|day)s?", text)
     if found is None:
         raise ScenarioError(f"a rate is written as 5/minute or 10/30 seconds, not '{text}'.")
+    if not int(found[1]) or found[2] == "0":
+        raise ScenarioError("a rate is of at least 1 in at least 1 second.")
     return Rate(int(found[1]), int(found[2] or 1) * _UNITS[found[3]])
 
 
@@ -272,13 +276,10 @@ def _action(table: Any) -> Action:
         elif isinstance(default, bool):
             values[name] = _flag(table, name)
         elif isinstance(default, int | float):
-            value = _number(table, name)
-            if not 0 <= value <= 1e9:
-                raise ScenarioError(f"{name} is a number from 0 on.")
-            values[name] = type(default)(value)
+            values[name] = (_whole if isinstance(default, int) else _number)(table, name)
         elif name == "pieces":
             sizes = table[name] if isinstance(table[name], list) else [table[name]]
-            if not all(isinstance(size, int) and size > 0 for size in sizes):
+            if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
                 raise ScenarioError("pieces are whole numbers from 1 on.")
             values[name] = tuple(sizes)
         elif isinstance(default, tuple):
@@ -333,7 +334,7 @@ def fault_to_json(fault: Fault) -> dict[str, Any]:
         if value == Action()._asdict()[name]:
             continue
         if isinstance(value, bytes):
-            value = value.decode("utf-8", "backslashreplace")
+            value = value.decode("utf-8", "surrogateescape")
         do[name] = list(value) if isinstance(value, tuple) else value
     return {"stage": fault.stage, "title": fault.title, "when": when, "do": do}
 
@@ -371,9 +372,16 @@ def _words(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _number(table: Mapping[str, Any], name: str) -> float:
     value = table.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ScenarioError(f"{name} is a number.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
+        raise ScenarioError(f"{name} is a number from 0 on.")
     return float(value)
+
+
+def _whole(table: Mapping[str, Any], name: str) -> int:
+    value = _number(table, name)
+    if value != int(value):
+        raise ScenarioError(f"{name} is a whole number.")
+    return int(value)
 
 
 def _flag(table: Mapping[str, Any], name: str) -> bool:

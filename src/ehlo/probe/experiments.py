@@ -50,11 +50,15 @@ _LISTS = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org", "psbl.
 
 
 class Trial(NamedTuple):
-    """One session of an experiment, or one look-up: what was changed, whether it worked, and what was seen."""
+    """One session of an experiment, or one look-up: what was changed, whether it worked, and what was seen.
+
+    `rule` is the rule that the session ended with, if it failed.
+    """
 
     what: str
     worked: bool
     detail: str
+    rule: str = ""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The trial as it stands in JSON documents."""
@@ -62,12 +66,16 @@ class Trial(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an experiment showed. `finding` is what it proved; None when it told nothing new."""
+    """What an experiment showed.
+
+    `finding` is what it proved; None when it told nothing new. `names_the_cause` says whether nothing is left to ask.
+    """
 
     name: str
     title: str
     trials: tuple[Trial, ...]
     finding: Finding | None
+    names_the_cause: bool = False
 
     def to_json(self) -> dict[str, JsonValue]:
         """The outcome as it stands in JSON documents."""
@@ -131,7 +139,9 @@ class Bench:
     def try_(self, what: str, plan: Plan) -> Trial:
         """One session more as a trial: it worked if it came as far as the plan wanted."""
         verdict, transcript = self.attempt(plan)
-        return Trial(what, verdict.outcome == "accepted", summary_of(verdict, transcript))
+        worked = verdict.outcome == "accepted"
+        rule = verdict.findings[0].rule if verdict.findings and not worked else ""
+        return Trial(what, worked, summary_of(verdict, transcript), rule)
 
     def addresses(self, host: str, port: int) -> tuple[Address, ...]:
         """The addresses of a host; none when it has none."""
@@ -201,9 +211,13 @@ def investigate(bench: Bench, told: Callable[[Experiment], None] | None = None) 
         for trial in experiment.trials(bench):
             done.append(trial)
             yield trial
-        proved = experiment.conclude(bench, done) if done else ""
-        yield Outcome(experiment.name, experiment.title, tuple(done), _finding(bench, proved) if proved else None)
-        if proved and proved not in _NO_CAUSES:
+        if not done:
+            continue
+        proved = experiment.conclude(bench, done)
+        final = bool(proved) and proved not in _NO_CAUSES
+        finding = _finding(bench, proved) if proved else None
+        yield Outcome(experiment.name, experiment.title, tuple(done), finding, final)
+        if final:
             # The cause is known: further sessions would be idle curiosity.
             return
 
@@ -435,9 +449,8 @@ def _conclude_recipients(bench: Bench, trials: Sequence[Trial]) -> str:
 
 
 def _alike(bench: Bench, trial: Trial) -> bool:
-    """Whether an address that cannot exist gets the same code as the one that was refused."""
-    own = bench.verdict.findings[0].reply if bench.verdict.findings else None
-    return own is not None and f" {own.code} " in trial.detail
+    """Whether an address that cannot exist is refused for the same reason as the one that was asked for."""
+    return bool(bench.verdict.findings) and bench.verdict.findings[0].rule == trial.rule
 
 
 # The way there.
@@ -449,9 +462,9 @@ def _sizes(bench: Bench) -> Iterator[Trial]:
         line = b"NOOP " + b"x" * (size - 7) + b"\r\n"
         plan = bench.plan._replace(tampering=Tampering(instead={"mail": line}), stop_after="mail", credentials=None)
         verdict, transcript = bench.attempt(plan)
-        answered = any(
-            event.kind == "line" and event.who == "server" and event.stage == "mail" for event in transcript.events
-        )
+        lines = [event for event in transcript.events if event.kind == "line"]
+        asked = next((number for number, event in enumerate(lines) if event.text.startswith("NOOP x")), len(lines))
+        answered = any(event.who == "server" for event in lines[asked : asked + 2])
         yield Trial(f"{size} octets", answered, summary_of(verdict, transcript))
         if not answered:
             return

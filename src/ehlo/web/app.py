@@ -14,13 +14,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ehlo import __version__
 from ehlo.web import control, messages
-from ehlo.web.context import Context
+from ehlo.web.context import Context, Json
 
 #: A message is small; what is larger is not meant for us.
 _MAX_BODY = 1_000_000
@@ -101,15 +101,15 @@ def _static(name: str, media_type: str) -> Callable[[Request], Response]:
 
 def _refused(_: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    return JSONResponse({"Error": detail}, status)
+    return Json({"Error": detail}, status)
 
 
 def _broken(_: Request, __: Exception) -> Response:
-    return JSONResponse({"Error": "The lab could not answer this; that is its own fault."}, 500)
+    return Json({"Error": "The lab could not answer this; that is its own fault."}, 500)
 
 
 def _openapi(_: Request) -> Response:
-    return JSONResponse(openapi())
+    return Json(openapi())
 
 
 @cache
@@ -169,7 +169,7 @@ class Guards:
         headers = Headers(scope=scope)
         problem = self._problem(scope["method"], headers)
         if problem:
-            await JSONResponse({"Error": problem}, 403)(scope, receive, send)
+            await Json({"Error": problem}, 403)(scope, receive, send)
             return
 
         async def send_guarded(message: Message) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import json
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
     from ehlo.lab.lab import Lab
     from ehlo.web.feed import Feed
+
+
+class Json(JSONResponse):
+    """JSON in ASCII: what came over the wire may have octets that are no characters (PEP 383)."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Context:
@@ -26,12 +36,16 @@ class Context:
 
 
 def _send(target: str, sender: str, recipients: list[str], content: bytes) -> str:
-    from ehlo.client import NotDone, SessionError, TargetError, connect
+    from ehlo.client import AddressError, LocalProtocolError, NotDone, SessionError, TargetError, connect
 
     try:
         with connect(target) as smtp:
+            smtp.ehlo()
+            if "STARTTLS" in smtp.capabilities:
+                smtp.starttls()
+                smtp.ehlo()
             refusals = [reply for reply in smtp.send(sender, recipients, content) if not reply.ok]
-    except (SessionError, NotDone, TargetError) as error:
+    except (AddressError, LocalProtocolError, NotDone, SessionError, TargetError) as error:
         return f"{target} did not take the message: {error}"
     return f"{target} refused the message: {refusals[0]}" if refusals else ""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from ehlo import __version__
 from ehlo.lab.faults import Switch
@@ -24,7 +24,7 @@ from ehlo.lab.scenario import (
 from ehlo.transcript import jsonl
 from ehlo.transcript.redaction import redact
 from ehlo.transcript.transcript import Transcript
-from ehlo.web.context import Context, context_of
+from ehlo.web.context import Context, Json, context_of
 from ehlo.web.messages import body_of, number_from
 from ehlo.web.sessions import session_document, session_to_json
 
@@ -58,7 +58,7 @@ def lab_to_json(context: Context) -> JsonObject:
 
 def lab(request: Request) -> Response:
     """The lab: where it listens, how it behaves, what it holds."""
-    return JSONResponse(lab_to_json(context_of(request)))
+    return Json(lab_to_json(context_of(request)))
 
 
 def sessions(request: Request) -> Response:
@@ -72,7 +72,7 @@ def sessions(request: Request) -> Response:
         if transcript is not None and lab.store is not None:
             ids = lab.store.messages_of(number)
             shown.append(session_to_json(number, transcript, ids, running=lab.is_running(number)))
-    return JSONResponse({"total": total, "sessions": shown})
+    return Json({"total": total, "sessions": shown})
 
 
 def _session(request: Request) -> tuple[Lab, int, Transcript]:
@@ -95,7 +95,7 @@ def session(request: Request) -> Response:
         if (following := lab.store.transcript(each)) is not None
     ]
     ids = lab.store.messages_of(number)
-    return JSONResponse(session_document(number, transcript, ids, running=lab.is_running(number), later=later))
+    return Json(session_document(number, transcript, ids, running=lab.is_running(number), later=later))
 
 
 def transcript(request: Request) -> Response:
@@ -123,7 +123,7 @@ def _switch_to_json(switch: Switch) -> JsonObject:
 def faults(request: Request) -> Response:
     """All faults, in the order in which they are asked."""
     switches = context_of(request).lab.faults.switches
-    return JSONResponse({"faults": [_switch_to_json(switch) for switch in switches], "stages": list(FAULT_STAGES)})
+    return Json({"faults": [_switch_to_json(switch) for switch in switches], "stages": list(FAULT_STAGES)})
 
 
 async def add_fault(request: Request) -> Response:
@@ -133,7 +133,7 @@ async def add_fault(request: Request) -> Response:
         switch = context_of(request).lab.faults.add(parse_fault(body))
     except ScenarioError as error:
         raise HTTPException(400, str(error)) from None
-    return JSONResponse(_switch_to_json(switch), 201)
+    return Json(_switch_to_json(switch), 201)
 
 
 async def switch_fault(request: Request) -> Response:
@@ -145,7 +145,7 @@ async def switch_fault(request: Request) -> Response:
         raise HTTPException(400, "enabled is true or false.")
     try:
         all_faults.switch(number, on=enabled)
-        return JSONResponse(_switch_to_json(all_faults[number]))
+        return Json(_switch_to_json(all_faults[number]))
     except KeyError:
         raise HTTPException(404, "There is no such fault.") from None
 
@@ -156,7 +156,7 @@ async def remove_fault(request: Request) -> Response:
         context_of(request).lab.faults.remove(request.path_params["id"])
     except KeyError:
         raise HTTPException(404, "There is no such fault.") from None
-    return JSONResponse({})
+    return Json({})
 
 
 def scenarios(request: Request) -> Response:
@@ -173,7 +173,7 @@ def scenarios(request: Request) -> Response:
         for name in scenario_names()
         for scenario in [load_scenario(name)]
     ]
-    return JSONResponse({"current": lab.scenario.name if lab.scenario else "", "scenarios": known})
+    return Json({"current": lab.scenario.name if lab.scenario else "", "scenarios": known})
 
 
 async def use_scenario(request: Request) -> Response:
@@ -184,7 +184,7 @@ async def use_scenario(request: Request) -> Response:
         # Files are for the command line: a page must not make the lab read them.
         raise HTTPException(400, "name is one of the scenarios that come with ehlo, or empty.")
     context.lab.use(load_scenario(name) if name else DEFAULT)
-    return JSONResponse(lab_to_json(context))
+    return Json(lab_to_json(context))
 
 
 async def events(request: Request) -> Response:

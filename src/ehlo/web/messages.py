@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from ehlo import __version__
 from ehlo.lab.letter import html_document, part_content, plain_text, read_letter
 from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
 from ehlo.lab.store import Store, Stored
-from ehlo.web.context import context_of
+from ehlo.web.context import Json, context_of
 
 JsonObject = dict[str, Any]
 
@@ -92,7 +92,7 @@ def info(request: Request) -> Response:
     """What this is, and how much it holds."""
     store = _store(request)
     tags: dict[str, int] = {tag: store.messages(f'tag:"{tag}"', 0, 0).total for tag in store.tags()}
-    return JSONResponse(
+    return Json(
         {
             "Version": __version__,
             "LatestVersion": "",
@@ -110,7 +110,7 @@ def webui(request: Request) -> Response:
     """What the page of Mailpit asks for first."""
     release = context_of(request).release
     relay = {"Enabled": bool(release), "SMTPServer": release, "ReturnPath": "", "AllowedRecipients": ""}
-    return JSONResponse({"Label": "", "MessageRelay": relay, "SpamAssassin": False, "DuplicatesIgnored": False})
+    return Json({"Label": "", "MessageRelay": relay, "SpamAssassin": False, "DuplicatesIgnored": False})
 
 
 def messages(request: Request) -> Response:
@@ -127,7 +127,7 @@ def _list(request: Request, query: str) -> Response:
     store = _store(request)
     start, limit = number_from(request, "start", 0), number_from(request, "limit", 50, _MAX_LIMIT)
     found = store.messages(query, start, limit)
-    return JSONResponse(
+    return Json(
         {
             "total": store.count,
             "unread": store.unread(),
@@ -170,7 +170,7 @@ async def delete_found(request: Request) -> Response:
 
 def tags(request: Request) -> Response:
     """All tags in use."""
-    return JSONResponse(_store(request).tags())
+    return Json(_store(request).tags())
 
 
 async def set_tags(request: Request) -> Response:
@@ -185,7 +185,7 @@ def message(request: Request) -> Response:
     store, stored, raw = _found(request)
     store.mark([stored.id], read=True)
     letter = letter_to_json(read_letter(raw))
-    return JSONResponse(
+    return Json(
         {
             "ID": stored.id,
             **letter,
@@ -205,7 +205,7 @@ def headers(request: Request) -> Response:
     out: dict[str, list[str]] = {}
     for name, value in read_letter(raw).headers:
         out.setdefault(name, []).append(value)
-    return JSONResponse(out)
+    return Json(out)
 
 
 def source(request: Request) -> Response:
@@ -237,7 +237,7 @@ def checks(request: Request) -> Response:
     _, stored, raw = _found(request)
     when = datetime.fromtimestamp(stored.created, UTC)
     found = check_letter(raw, stored.sender, stored.recipients, now=when)
-    return JSONResponse({"checks": [check._asdict() for check in found]})
+    return Json({"checks": [check._asdict() for check in found]})
 
 
 def view_html(request: Request) -> Response:
