@@ -35,7 +35,7 @@ layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache --no-logo
 
 unit: $(STAMP)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 format: $(STAMP) ## format the code, mend what lint can mend
 	$(BIN)/ruff format .

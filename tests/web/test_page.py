@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from ehlo.lab import Lab, Policy
+from ehlo.web.serving import WebServer
 from web.conftest import Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -201,6 +203,28 @@ def test_a_hostile_greeting_is_text(watched: Watched, page: Page) -> None:
     expect(tab.get_by_test_id("line").first).to_contain_text("<b onmouseover=alert(1)>x</b>")
     assert tab.title() != "y"
     assert tab.locator("b[onmouseover]").count() == 0
+
+
+def test_a_message_is_released_after_a_question(browser: Browser) -> None:
+    upstream = Lab(policy=Policy(any_recipient=True))
+    with upstream.running() as real:
+        lab = Lab()
+        web = WebServer(lab, release=f"{real.host}:{real.port}")
+        lab.companions.append(web)
+        with lab.running() as thread:
+            Page(thread, web).send(b"Subject: release me\r\n\r\nnow\r\n")
+            tab = browser.new_page()
+            tab.goto(f"http://127.0.0.1:{web.port}/#/message/{thread.messages[0].id}")
+            button = tab.get_by_test_id("release")
+            button.click()
+            expect(button).to_have_text("Really send it to recipient@example.com?")
+            assert real.messages == []
+            button.click()
+            expect(button).to_have_text("Released")
+            tab.close()
+        (message,) = real.messages
+    assert message.content == b"Subject: release me\r\n\r\nnow\r\n"
+    assert [path.address for path in message.recipients] == ["recipient@example.com"]
 
 
 def test_by_keyboard(watched: Watched, page: Page) -> None:

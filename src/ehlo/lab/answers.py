@@ -67,6 +67,7 @@ class Answers:
         "_persona",
         "_policy",
         "_say",
+        "_size",
         "_truncated",
         "added",
         "bindings",
@@ -99,6 +100,7 @@ class Answers:
         self._auth: ServerExchange | None = None
         self._content: list[bytes] = []
         self._truncated = False
+        self._size = 0
         self._messages = 0
         self.client = client
         self.helo = ""
@@ -120,6 +122,7 @@ class Answers:
                 return self._say("unknown-command")
             return handler(self, event.command)
         if type(event) is ContentReceived:
+            self._size = event.size
             return self._message(event.content, truncated=event.truncated)
         if type(event) is ChunkReceived:
             return self._chunk(event)
@@ -137,7 +140,7 @@ class Answers:
     def forget(self) -> None:
         """The transaction is over."""
         self.sender, self.recipients, self.declared = NULL_PATH, [], 0
-        self._content, self._truncated = [], False
+        self._content, self._truncated, self._size = [], False, 0
 
     def keywords(self) -> list[str]:
         """The keyword lines of the EHLO reply."""
@@ -284,6 +287,7 @@ class Answers:
             return self._say("unknown-command")
         if event.refusal is not None:
             return self._say("need-mail" if self._conn.state is State.READY else "need-rcpt")
+        self._size += event.size
         if not event.last:
             self._content.append(event.content)
             self._truncated |= event.truncated
@@ -299,7 +303,8 @@ class Answers:
 
     def _verdict(self, sender: Path, recipients: tuple[Path, ...], content: bytes, *, truncated: bool) -> Reply:
         if truncated:
-            return self._say("size-received")
+            # It is too large, or there was no room for it just now.
+            return self._say("size-received" if self._size > self.largest else "not-stored")
         if self._policy.bare_lf == "refuse" and has_bare_line_ending(content):
             return self._say("bare-line-ending")
         queue_id = f"{random.getrandbits(44):011X}"

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 #: How often what came in is written to the store, and memory is looked after, in seconds.
 _TICK = 0.2
 
+#: Of a single session's transcript so much is kept: events, and octets of messages.
+_MAX_EVENTS = 50_000
+_MAX_OCTETS = 100_000_000
+
 #: The doors of a lab, each a port: in clear, TLS on connect (RFC 8314), LMTP (RFC 2033), and behind a proxy.
 Door = Literal["smtp", "smtps", "lmtp", "proxy"]
 DOORS: tuple[Door, ...] = get_args(Door)
@@ -195,7 +199,9 @@ class Lab:
 
         `authority` is a file with the certificate of the lab's authority, `url` the page's.
         """
-        host, port = self.host, str(self.ports["smtp"])
+        # Whoever listens everywhere is reached here.
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        port = str(self.ports["smtp"])
         return {
             "EHLO_LAB_HOST": host,
             "EHLO_LAB_PORT": port,
@@ -299,14 +305,20 @@ class Lab:
             if self.store is not None:
                 self.store.flush()
             self._bound_memory()
+            for place in self._sessions.values():
+                place.bound_transcript()
 
     def _bound_memory(self) -> None:
         """While unfinished messages take too much, no further ones are begun, and these are not kept whole."""
         held = sum(place.connection.held for place in self._sessions.values())
-        self._crowded = held > self.policy.limits.memory
+        memory = self.policy.limits.memory
+        were, self._crowded = self._crowded, 0 < memory < held
         if self._crowded:
             for place in self._sessions.values():
                 place.connection.max_message = min(place.connection.max_message, place.connection.held)
+        elif were:
+            for place in self._sessions.values():
+                place.connection.max_message = place.largest
 
     # Sessions.
 
@@ -359,7 +371,7 @@ class Lab:
     def _turned_away(self, host: str) -> Reply | None:
         """What a client hears for whom there is no room."""
         limits, persona = self.policy.limits, self.persona
-        if len(self._sessions) >= limits.sessions:
+        if limits.sessions and len(self._sessions) >= limits.sessions:
             return persona.say("too-many-sessions")
         if limits.per_client and self._from[host] > limits.per_client:
             return persona.reply("too-many-from-client", address=host)
@@ -393,13 +405,27 @@ class Lab:
 class _Place:
     """What the lab remembers of a session that runs."""
 
-    __slots__ = ("client", "connection", "number", "recorder")
+    __slots__ = ("_octets", "_weighed", "client", "connection", "largest", "number", "recorder")
 
     def __init__(self, number: int, client: str, connection: ServerConnection, recorder: Recorder) -> None:
         self.number = number
         self.client = client
         self.connection = connection
+        self.largest = connection.max_message
         self.recorder = recorder
+        self._weighed = 0
+        self._octets = 0
+
+    def bound_transcript(self) -> None:
+        """A session that goes on and on is recorded up to a bound."""
+        events = self.recorder.events
+        if self._weighed < 0 or self._weighed == len(events):
+            return
+        self._octets += sum([len(event.data) for event in events[self._weighed :] if event.data])
+        self._weighed = len(events)
+        if self._weighed > _MAX_EVENTS or self._octets > _MAX_OCTETS:
+            self._weighed = -1
+            self.recorder.cut_off("this session is too long to be recorded any further")
 
 
 def _goodbye(connection: ServerConnection, reply: Reply) -> Flow:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from ehlo.lab.answers import Answers, Deliver, Held, ServerEvent
@@ -115,7 +116,7 @@ class Serve:
     def flow(self) -> Flow:
         """The whole session."""
         conn, persona, limits, answers = self._conn, self._persona, self._policy.limits, self._answers
-        receive, closed, tls_due = Receive(limits.idle), State.CLOSED, State.TLS
+        receive, closed, tls_due = Receive(limits.idle or inf), State.CLOSED, State.TLS
         try:
             yield from self._enter()
         except SessionError:

@@ -327,6 +327,10 @@ class Store:
         rows = self._all("SELECT DISTINCT tags FROM messages WHERE tags != ''")
         return sorted({tag for (tags,) in rows for tag in tags.split("\n")}, key=str.lower)
 
+    def tagged(self, tag: str) -> int:
+        """How many messages have a tag."""
+        return self._one("SELECT count(*) FROM messages WHERE has_line(tags, ?)", tag.casefold())
+
     def messages(self, query: str = "", start: int = 0, limit: int = 50) -> Found:
         """The messages that a query finds (docs/lab.md says what may stand in it), or all."""
         condition, values = where(query)

@@ -77,6 +77,7 @@ class ServerConnection:
         "_content_size",
         "_ended",
         "_foreign",
+        "_handed_over",
         "_reader",
         "_verb",
         "lenient",
@@ -103,12 +104,13 @@ class ServerConnection:
         self._content_size = 0
         self._chunk: ChunkReceived | None = None
         self._chunk_left = 0
+        self._handed_over = 0
         self._ended: bytes | None = None
 
     @property
     def held(self) -> int:
-        """Octets of a message that is not whole yet."""
-        return len(self._content)
+        """Octets of a message that is not whole yet, earlier chunks among them."""
+        return self._handed_over + len(self._content)
 
     def send(self, reply: Reply) -> bytes:
         """The bytes of the reply to the last event, or of the greeting, or of a 421 at any time.
@@ -123,6 +125,8 @@ class ServerConnection:
             return data
         self.state = after(self.state, self._verb, reply.code)
         self._verb = None
+        if self._handed_over and self.state is not State.CHUNKING:
+            self._handed_over = 0
         if self.state is _CONTENT:
             self._reader = ContentReader(lenient=self.lenient)
             self.stage = "message"
@@ -214,7 +218,7 @@ class ServerConnection:
         data = self._buffer.take_all()
         piece, rest = data[: self._chunk_left], data[self._chunk_left :]
         self._chunk_left -= len(piece)
-        self._content += piece[: max(0, self.max_message - len(self._content))]
+        self._content += piece[: max(0, self.max_message - self.held)]
         if self._chunk_left:
             return self._lost() if self._closed else NEED_REST
         self._buffer.feed(rest)
@@ -222,6 +226,7 @@ class ServerConnection:
         self._verb = "(rejected)" if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
         kept = bytes(self._content)
         self._content.clear()
+        self._handed_over += len(kept)
         return chunk._replace(content=kept, truncated=chunk.size > len(kept))
 
     def _auth_response(self, line: bytes) -> AuthResponse:
@@ -249,7 +254,7 @@ class ServerConnection:
         size, self._content_size = self._content_size, 0
         kept = bytes(self._content)
         self._content.clear()
-        return ContentReceived(kept, size, "message", truncated=size > self.max_message)
+        return ContentReceived(kept, size, "message", truncated=size > len(kept))
 
     def _lost(self) -> ConnectionLost:
         self.state = State.CLOSED

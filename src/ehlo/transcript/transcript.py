@@ -46,6 +46,10 @@ _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 Listener = Callable[[Event], None]
 
 
+def _forget(_: Event) -> None:
+    """Where the events go of a session that is too long."""
+
+
 class Recorder:
     """Writes a transcript while the session runs.
 
@@ -53,7 +57,7 @@ class Recorder:
     how progress reaches the terminal and a file without waiting for the end.
     """
 
-    __slots__ = ("_clock", "_listener", "_zero", "events", "header", "put")
+    __slots__ = ("_clock", "_cut_off", "_listener", "_zero", "events", "header", "put")
 
     #: Records an event whose time is known already.
     put: Callable[[Event], None]
@@ -70,6 +74,7 @@ class Recorder:
         self.events: list[Event] = []
         self._clock = clock
         self._zero = clock()
+        self._cut_off = False
         self.listen(listener)
 
     @property
@@ -80,8 +85,15 @@ class Recorder:
     def listen(self, listener: Listener | None) -> None:
         """Call this listener with each event from now on; None: nobody."""
         self._listener = listener
+        if self._cut_off:
+            return
         # A lab records some hundred thousand events a second: without a listener, this is all it takes.
         self.put = self.events.append if listener is None else self._put_and_tell
+
+    def cut_off(self, note: str) -> None:
+        """Record this note, and nothing more of the session: it would take too much memory."""
+        self.add("net", "note", self.events[-1].stage if self.events else "connect", facts={"message": note})
+        self._cut_off, self.put = True, _forget
 
     def now(self) -> float:
         """Seconds since the session started, in whole microseconds: what a file keeps of it.

@@ -91,7 +91,7 @@ def _found(request: Request) -> tuple[Store, Stored, bytes]:
 def info(request: Request) -> Response:
     """What this is, and how much it holds."""
     store = _store(request)
-    tags: dict[str, int] = {tag: store.messages(f'tag:"{tag}"', 0, 0).total for tag in store.tags()}
+    tags: dict[str, int] = {tag: store.tagged(tag) for tag in store.tags()}
     return Json(
         {
             "Version": __version__,

@@ -696,6 +696,7 @@ function messageHead(message) {
       el("h2", { tabindex: -1 }, message.Subject || "(no subject)"),
       el("div", { class: "actions" },
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
+        state.lab && state.lab.release && el("button", { type: "button", "data-testid": "release", onclick: releaseOpen }, "Release"),
         el("button", { type: "button", class: "danger", "data-testid": "delete-message", onclick: deleteOpen }, "Delete"))),
     el("dl", { class: "facts" },
       fact("From", message.From && persons([message.From])),
@@ -805,6 +806,21 @@ async function toggleRead() {
   if (row) row.Read = Read;
   loadLab();
   paint("messages", "detail");
+}
+
+/** Send the message on to the real server. The first click asks, since this leaves the lab. */
+async function releaseOpen(event) {
+  const message = state.message;
+  const button = event.currentTarget;
+  if (!message || message.failed) return;
+  const To = message.Envelope.To;
+  if (button.dataset.sure !== message.ID) {
+    button.dataset.sure = message.ID;
+    button.textContent = `Really send it to ${To.join(", ")}?`;
+    return;
+  }
+  delete button.dataset.sure;
+  button.textContent = await attempt(() => api("POST", `message/${message.ID}/release`, { To })) ? "Released" : "Release";
 }
 
 async function deleteOpen() {
