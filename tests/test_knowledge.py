@@ -67,7 +67,8 @@ def test_rule_is_well_formed(rule: Rule) -> None:
 def test_conditions_name_errors_that_exist() -> None:
     probe = Path(__file__).parents[1] / "src" / "ehlo" / "probe"
     duties = probe.parent / "diagnosis" / "duties.py"
-    source = (probe / "walk.py").read_text() + (probe / "talk.py").read_text() + duties.read_text()
+    modules = (probe / "walk.py", probe / "talk.py", probe / "experiments.py", duties)
+    source = "".join(module.read_text() for module in modules)
     raised = set(re.findall(r'"([a-z0-9-]+)"', source))
     known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted", "not-sent"}
     for rule in RULES:

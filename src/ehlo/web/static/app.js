@@ -676,6 +676,8 @@ function renderMessage(message) {
   });
   const toggle = byId("toggle-read");
   if (toggle) toggle.textContent = message.Read ? "Mark unread" : "Mark read";
+  const release = byId("release");
+  if (release) release.hidden = !(state.lab && state.lab.release);
 }
 
 const parts = (message) => [...(message.Attachments || []), ...(message.Inline || [])];
@@ -696,7 +698,7 @@ function messageHead(message) {
       el("h2", { tabindex: -1 }, message.Subject || "(no subject)"),
       el("div", { class: "actions" },
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
-        state.lab && state.lab.release && el("button", { type: "button", "data-testid": "release", onclick: releaseOpen }, "Release"),
+        el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, onclick: releaseOpen }, "Release"),
         el("button", { type: "button", class: "danger", "data-testid": "delete-message", onclick: deleteOpen }, "Delete"))),
     el("dl", { class: "facts" },
       fact("From", message.From && persons([message.From])),
