@@ -46,6 +46,7 @@ def exim(
     password: str = PASSWORD,
     ask_certificate: bool = False,
     settings: str = "",
+    smarthost: int = 0,
 ) -> Iterator[MailServer]:
     """Run Exim; with a certificate it offers STARTTLS, and TLS on connect on a second port.
 
@@ -53,7 +54,8 @@ def exim(
     more mechanisms, and has a port for those who come through a proxy. With `ask_certificate`
     clients are asked for theirs, and AUTH EXTERNAL is offered to those that show one. Who asks for
     a reply for each recipient (PRDR) gets a bad one for ``full@example.com``; else that mailbox
-    spoils the whole message. `settings` are further lines of the configuration's main section.
+    spoils the whole message. `settings` are further lines of the configuration's main section. With the port
+    of a `smarthost` on this machine, mail is passed on there, and what is put off is due again at once.
     """
     package = "exim4-daemon-heavy" if heavy else "exim4-daemon-light"
     binary = tree(package, "usr/sbin/exim4") / "usr/sbin/exim4"
@@ -74,7 +76,7 @@ def exim(
             PROXY.format(port=proxy_port) if heavy else "",
             settings,
             POLICY,
-            DELIVERY.format(folder=folder, user=BUILT_FOR),
+            SMARTHOST.format(port=smarthost) if smarthost else DELIVERY.format(folder=folder, user=BUILT_FOR),
             AUTHENTICATORS.format(user=user, password=password),
             "\n".join([SPA.format(user=user, password=password), *map(_by_cyrus, BY_CYRUS)]) if heavy else "",
         ]
@@ -200,6 +202,24 @@ maildir:
   envelope_to_add
   delivery_date_add
   user = {{user}}
+"""
+
+SMARTHOST = f"""\
+begin routers
+onward:
+  driver = manualroute
+  domains = {DOMAIN}
+  route_list = * {HOST}
+  self = send
+  transport = smtp
+
+begin transports
+smtp:
+  driver = smtp
+  port = {{port}}
+
+begin retry
+* * F,1h,1s
 """
 
 AUTHENTICATORS = """\
