@@ -16,6 +16,7 @@ import pytest
 
 from ehlo.lab import Lab, Policy, RunningLab, load_persona
 from ehlo.lab.persona import persona_names
+from ehlo.transcript import exchanges
 from peers.debian import cache_folder
 from peers.exim import exim
 from peers.fixtures import skip_if_missing
@@ -204,10 +205,10 @@ def test_smtp_source(lab: RunningLab) -> None:
 def outcomes(lab: RunningLab) -> list[str]:
     """What the server said to each RCPT of the relay, in order of time."""
     return [
-        event.text[:3]
+        str(step.reply.code)
         for transcript in lab.sessions
-        for event in transcript.events
-        if event.kind == "line" and event.who == "server" and event.stage == "rcpt"
+        for step in exchanges(transcript.events)
+        if step.verb == "RCPT" and step.reply is not None
     ]
 
 
