@@ -227,9 +227,10 @@ def test_postfix_relays_and_tries_again(lab: RunningLab) -> None:
         "relay_domains": "example.com",
         "relay_transport": "smtp",
         "smtp_tls_security_level": "may",
-        "queue_run_delay": "1s",
-        "minimal_backoff_time": "1s",
-        "maximal_backoff_time": "1s",
+        # Less, and it looks at a message again that is still on its way, and then leaves it alone for minutes.
+        "queue_run_delay": "3s",
+        "minimal_backoff_time": "3s",
+        "maximal_backoff_time": "3s",
     }
     with skip_if_missing(), postfix(settings=settings) as relay:
         submit(relay.port)
