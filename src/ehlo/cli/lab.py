@@ -50,7 +50,7 @@ DEFAULT_PORT = 2525
 DEFAULT_WEB_PORT = 8025
 #: A server that keeps thousands of transcripts must not walk through all of them again and again.
 _GC_THRESHOLD = 50_000
-_DOORS: tuple[Door, ...] = ("smtps", "lmtp", "proxy")
+_DOORS: dict[Door, str] = {"smtps": "--tls-port", "lmtp": "--lmtp-port", "proxy": "--proxy-port"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -157,9 +157,10 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     port = _port(args.port, "--port", 0 if args.exec else DEFAULT_PORT)
-    doors = {
-        door: _port(getattr(args, door), f"--{door}-port", 0) for door in _DOORS if getattr(args, door) is not None
-    }
+    doors: dict[Door, int] = {}
+    for door, option in _DOORS.items():
+        if (wanted := getattr(args, door)) is not None:
+            doors[door] = _port(wanted, option, 0)
     web = _web(lab, args)
     try:
         await lab.start(args.listen, port, doors)

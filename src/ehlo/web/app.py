@@ -5,6 +5,7 @@ request ──> guards (Host, origin) ──> route ──> handler ──> guar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
@@ -183,6 +184,9 @@ class Guards:
                 given.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        if "//" in scope["path"]:
+            # Some programs put a slash too many before a path, and Mailpit forgives them.
+            scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
         await self._app(scope, receive, send_guarded)
 
     def _problem(self, method: str, headers: Headers) -> str:

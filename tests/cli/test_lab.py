@@ -1,0 +1,226 @@
+"""Whole command lines of `ehlo lab`, as processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mailbox
+import os
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EHLO = [sys.executable, "-m", "ehlo"]
+
+
+class Process:
+    """A lab as a process, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        assert self._ready.wait(60), self.lines
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if line.startswith("try:"):
+                self._ready.set()
+        self._ready.set()
+
+    def port(self, what: str = "listens on") -> int:
+        found = re.search(rf"{what}.*?:(\d+)", "\n".join(self.lines))
+        assert found, self.lines
+        return int(found[1])
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(30) == 0
+        self._reader.join(10)
+        return "\n".join(self.lines)
+
+
+@contextlib.contextmanager
+def lab(*options: str) -> Iterator[Process]:
+    command = [*EHLO, "lab", "--port", "0", "--http", "off", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    try:
+        yield Process(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=30)
+
+
+def ehlo(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run([*EHLO, "lab", *words], capture_output=True, text=True, timeout=60, env=environment)
+
+
+def send(port: int, to: str = "recipient@example.com", subject: str = "hello", login: str = "") -> None:
+    with smtplib.SMTP("127.0.0.1", port, "client.example", timeout=30) as smtp:
+        if login:
+            smtp.login(*login.split(":"))
+        smtp.sendmail("a@here.example", [to], f"Subject: {subject}\r\n\r\nFrom here\r\n")
+
+
+def test_list() -> None:
+    done = ehlo("--list")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert any(line.startswith("greylisted  ") for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+    assert "\x1b" not in done.stdout
+    entries = json.loads(ehlo("--list", "--json").stdout)
+    assert len(entries) >= 60
+    assert {"name", "title", "description", "rule", "persona"} == set(entries[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--scenario", "grelisted"], "There is no scenario grelisted; did you mean greylisted?"),
+        (["--scenario", "./none.toml"], "The scenario ./none.toml cannot be read: No such file or directory."),
+        (["--port", "70000"], "--port 70000: a port is a number from 0 to 65535."),
+        (["--tls-port", "-1"], "--tls-port -1: a port is a number from 0 to 65535."),
+        (["--http", "many"], "--http many: a port, or off."),
+        (["--user", "alice"], "--user alice: the form is NAME:PASSWORD."),
+        (["--mechanism", "MAGIC"], "--mechanism MAGIC: there are"),
+        (["--max-size", "0"], "A limit is a number above 0, not 0."),
+        (["--durable"], "--durable is for a store in a file: --store FILE."),
+        (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
+        (["--no-capture", "--export", "x"], "--no-capture keeps nothing"),
+        (["--cert", "x"], "--cert and --key belong together."),
+        (["--exec", "no-such-command-here"], "it cannot be run: No such file or directory."),
+        (["--exec", "'unfinished"], "it cannot be run: No closing quotation."),
+        (["--listen", "192.0.2.1", "--port", "0"], "the lab cannot listen there"),
+    ],
+)
+def test_wrong_usage(words: list[str], said: str) -> None:
+    done = ehlo(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_scenario_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[faults]]\nstage = "rcpt"\ndo = { repl = "450 x" }\n')
+    done = ehlo("--scenario", str(file))
+    assert done.returncode == 2
+    assert "The scenario mine: do has no key repl" in done.stderr
+
+
+def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[faults]]\nstage = "rcpt"\ndo = { reply = "450 4.2.0 As I like it" }\n')
+    with lab("--scenario", str(file)) as process, pytest.raises(smtplib.SMTPRecipientsRefused, match="As I like it"):
+        send(process.port())
+
+
+def test_options_outweigh_the_scenario() -> None:
+    with lab(
+        "--scenario", "greylisted", "--mailbox", "bob@example.org", "--persona", "exim", "--host", "mx.test"
+    ) as it:
+        assert "mx.test (exim)" in it.lines[0]
+        assert "mailboxes: bob@example.org" in it.lines
+        with pytest.raises(smtplib.SMTPRecipientsRefused, match="Greylisted"):
+            send(it.port(), "bob@example.org")
+        send(it.port(), "bob@example.org")
+        assert "1 message, 2 sessions." in it.stop()
+
+
+def test_logins() -> None:
+    with lab("--user", "alice:wonderland", "--auth-in-clear", "--any-recipient") as it:
+        send(it.port(), "x@y.example", login="alice:wonderland")
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            send(it.port(), login="alice:wrong")
+        assert "wonderland" not in it.stop()
+    with lab("--any-login", "--auth-in-clear") as it:
+        send(it.port(), "x@y.example", login="any:body")
+
+
+def test_doors() -> None:
+    with lab("--tls-port", "0", "--lmtp-port", "0", "--proxy-port", "0") as it:
+        import ssl
+
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with smtplib.SMTP_SSL("127.0.0.1", it.port("TLS from the start"), context=context) as smtp:
+            assert smtp.noop()[0] == 250
+        with smtplib.LMTP("127.0.0.1", it.port("LMTP")) as lmtp:
+            assert lmtp.sendmail("a@b.example", ["recipient@example.com"], "Subject: x\r\n\r\n") == {}
+        with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
+            proxied.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 25\r\n")
+            assert proxied.recv(100).startswith(b"220 ")
+
+
+def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
+    store = str(tmp_path / "mail.db")
+    with lab("--store", store, "--durable") as it:
+        send(it.port(), subject="kept")
+        it.stop()
+    with lab("--store", store, "--export", str(tmp_path / "out.mbox")) as it:
+        send(it.port(), subject="added")
+        it.stop()
+    subjects = [message["Subject"] for message in mailbox.mbox(tmp_path / "out.mbox")]
+    assert subjects == ["kept", "added"]
+    assert next(message.get_payload() for message in mailbox.mbox(tmp_path / "out.mbox")) == ">From here\n"
+    with lab("--store", store, "--export", str(tmp_path / "folder") + "/", "--keep", "1") as it:
+        it.stop()
+    assert len(mailbox.Maildir(tmp_path / "folder")) == 1
+
+
+def test_the_page_and_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = ehlo("--port", "0", "--http", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "the page cannot listen there" in done.stderr
+    with lab("--http", "0", "--tag", "hi=subject:hello") as it:
+        send(it.port())
+        page = it.port("the page")
+        with urllib.request.urlopen(f"http://127.0.0.1:{page}/api/v1/messages") as answer:
+            assert json.load(answer)["messages"][0]["Tags"] == ["hi"]
+        it.stop()
+
+
+def test_exec() -> None:
+    program = "import os; print(os.environ['SMTP_PORT'], os.environ['EHLO_LAB_URL']); raise SystemExit(7)"
+    done = subprocess.run(
+        [*EHLO, "lab", "--exec", f'{sys.executable} -c "{program}"'], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 7
+    assert re.fullmatch(r"\d+ http://127\.0\.0\.1:\d+\n", done.stdout)
+    assert done.stderr == ""
+    killed = f"{sys.executable} -c 'import os; os.kill(os.getpid(), 15)'"
+    assert subprocess.run([*EHLO, "lab", "--exec", killed], timeout=60).returncode == 143
+
+
+def test_chance_is_repeatable() -> None:
+    def outcomes(seed: str) -> list[bool]:
+        out = []
+        with lab("--scenario", "now-and-then", "--seed", seed) as it:
+            for _ in range(12):
+                try:
+                    send(it.port())
+                    out.append(True)
+                except smtplib.SMTPRecipientsRefused:
+                    out.append(False)
+        return out
+
+    assert outcomes("5") == outcomes("5")
+    assert len({tuple(outcomes(seed)) for seed in ("1", "2", "3")}) > 1
