@@ -154,6 +154,16 @@ def test_logins() -> None:
         send(it.port(), "x@y.example", login="any:body")
 
 
+def test_a_client_shows_its_certificate(tmp_path: Path) -> None:
+    certificate = str(tmp_path / "alice.pem")
+    options = ["--user", "alice:x", "--mechanism", "EXTERNAL", "--client-cert-out", certificate]
+    with lab(*options, "--ca-out", str(tmp_path / "ca.pem")) as it:
+        target = [f"127.0.0.1:{it.port()}", "--ca-file", str(tmp_path / "ca.pem"), "--user", "alice"]
+        words = [*EHLO, "check", *target, "--auth", "EXTERNAL", "-q", "-f", "a@b.example", "-t", "x@y.example"]
+        assert subprocess.run([*words, "--cert", certificate], timeout=60).returncode == 0
+        assert subprocess.run(words, timeout=60).returncode == 16
+
+
 def test_doors() -> None:
     with lab("--tls-port", "0", "--lmtp-port", "0", "--proxy-port", "0") as it:
         import ssl

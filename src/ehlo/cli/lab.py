@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.files import read_file
+from ehlo.cli.files import read_file, write_file
 from ehlo.cli.options import add_colour_option, path_from
 from ehlo.lab.authority import Identity
 from ehlo.lab.lab import Door, Lab, Watcher
@@ -83,6 +83,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     login.add_argument("--cert", metavar="FILE", help="certificate chain in PEM form (default: one made on the spot)")
     login.add_argument("--key", metavar="FILE", help="its private key in PEM form")
     login.add_argument("--ca-out", metavar="FILE", help="write the certificate of the lab's authority to this file")
+    login.add_argument(
+        "--client-cert-out", metavar="FILE", help="write a certificate and key for the first --user, for AUTH EXTERNAL"
+    )
     ports = parser.add_argument_group("where it listens")
     ports.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1", help="(default 127.0.0.1)")
     ports.add_argument("--port", type=int, help=f"0: any that is free (default {DEFAULT_PORT})")
@@ -138,6 +141,11 @@ def run(args: argparse.Namespace) -> int:
             Path(args.ca_out).write_bytes(lab.identity.authority)
         except OSError as error:
             raise UsageError(f"--ca-out {args.ca_out}: the file cannot be written: {error.strerror}.") from None
+    if args.client_cert_out:
+        if not lab.policy.users:
+            raise UsageError("--client-cert-out is for a user: --user NAME:PASSWORD.")
+        user = lab.authority.issue(host=next(iter(lab.policy.users)))
+        write_file(args.client_cert_out, "certificate", user.key + user.certificate)
     gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)

@@ -15,18 +15,15 @@ _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _CODE = re.compile(r"(?<![\d.])([245][0-5][0-9])(?![\d.])")
 _ADDRESS = re.compile(r"<([^<>\s@]{1,64}@[^<>\s]{1,255})>")
 #: Where it was said, when the text tells.
-_STAGES: tuple[tuple[re.Pattern[str], Stage], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), stage)
-    for pattern, stage in (
-        (r"(?:in reply to|after|response to|to the) (?:the )?(?:\w+ )?end of (?:DATA|data|message)", "message"),
-        (r"(?:in reply to|after|response to) (?:the )?RCPT", "rcpt"),
-        (r"(?:in reply to|after|response to) (?:the )?MAIL", "mail"),
-        (r"(?:in reply to|after|response to) (?:the )?(?:EHLO|HELO)", "ehlo"),
-        (r"(?:in reply to|after|response to) (?:the )?STARTTLS", "starttls"),
-        (r"(?:in reply to|after|response to) (?:the )?AUTH", "auth"),
-        (r"(?:in reply to|after|response to) (?:the )?DATA", "data"),
-        (r"(?:refused to talk|initial (?:server )?greeting|on connect(?:ion)?\b)", "banner"),
-    )
+_STAGES: tuple[tuple[str, Stage], ...] = (
+    (r"(?:in reply to|after|response to|to the) (?:the )?(?:\w+ )?end of (?:DATA|data|message)", "message"),
+    (r"(?:in reply to|after|response to) (?:the )?RCPT", "rcpt"),
+    (r"(?:in reply to|after|response to) (?:the )?MAIL", "mail"),
+    (r"(?:in reply to|after|response to) (?:the )?(?:EHLO|HELO)", "ehlo"),
+    (r"(?:in reply to|after|response to) (?:the )?STARTTLS", "starttls"),
+    (r"(?:in reply to|after|response to) (?:the )?AUTH", "auth"),
+    (r"(?:in reply to|after|response to) (?:the )?DATA", "data"),
+    (r"(?:refused to talk|initial (?:server )?greeting|on connect(?:ion)?\b)", "banner"),
 )
 #: Longer than any reply that a person copies.
 _MAX_TEXT = 20_000
@@ -86,4 +83,4 @@ def _fragment(text: str) -> Case:
 
 
 def _stage_of(text: str) -> Stage | None:
-    return next((stage for pattern, stage in _STAGES if pattern.search(text)), None)
+    return next((stage for pattern, stage in _STAGES if re.search(pattern, text, re.IGNORECASE)), None)

@@ -71,6 +71,7 @@ class Answers:
         "_truncated",
         "added",
         "bindings",
+        "certified",
         "client",
         "declared",
         "dropped",
@@ -107,6 +108,7 @@ class Answers:
         self.user: str | None = None
         self.encrypted = False
         self.bindings: tuple[ChannelBinding, ...] = ()
+        self.certified = ""
         self.sender = NULL_PATH
         self.recipients: list[Path] = []
         self.declared = 0
@@ -130,10 +132,11 @@ class Answers:
             return self._auth_response(event.response)
         return self._refuse(event)  # type: ignore[arg-type]
 
-    def tls_started(self, bindings: tuple[ChannelBinding, ...]) -> None:
-        """TLS is on: the session begins anew (RFC 3207 §4.2)."""
+    def tls_started(self, bindings: tuple[ChannelBinding, ...], certified: str = "") -> None:
+        """TLS is on: the session begins anew (RFC 3207 §4.2). `certified` is whom the client's certificate is for."""
         self.encrypted = True
         self.bindings = bindings
+        self.certified = certified
         self.user = None
         self.forget()
 
@@ -352,7 +355,9 @@ class Answers:
             return self._say("auth-mechanism")
         from ehlo.smtp.sasl.server import SERVER_MECHANISMS, Realm
 
-        realm = Realm(policy.users.get, self.bindings, self._persona.host, anyone=policy.any_login)
+        realm = Realm(
+            policy.users.get, self.bindings, self._persona.host, anyone=policy.any_login, external=self.certified
+        )
         self._auth = SERVER_MECHANISMS[mechanism.upper()](realm)
         next(self._auth)
         if not initial:

@@ -97,9 +97,15 @@ def make_identity(*names: str) -> Identity:
     return Authority(*names).issue()
 
 
-def server_context(identity: Identity, lowest: str = "", highest: str = "") -> ssl.SSLContext:
-    """A context for the server's end with this identity, and with versions of TLS such as "1.2" where given."""
+def server_context(identity: Identity, lowest: str = "", highest: str = "", *, clients: bytes = b"") -> ssl.SSLContext:
+    """A context for the server's end with this identity, and with versions of TLS such as "1.2" where given.
+
+    With `clients`, an authority's certificate in PEM form, clients are asked for certificates of their own.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if clients:
+        context.load_verify_locations(cadata=clients.decode("ascii"))
+        context.verify_mode = ssl.CERT_OPTIONAL
     if lowest in ("1.0", "1.1") or highest in ("1.0", "1.1"):
         # OpenSSL has the old versions only at this level.
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -208,7 +214,8 @@ def _sign(
     if is_authority:
         builder = builder.add_extension(issuer_id, critical=False)
     else:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
         builder = builder.add_extension(identifier, critical=False)
     if names:

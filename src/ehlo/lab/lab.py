@@ -127,7 +127,7 @@ class Lab:
         self._original = (self.persona, self.policy, self.scenario, faults, seed)
         self._given_identity = identity
         self._authority: Authority | None = None
-        self._contexts: dict[tuple[str, str, str, str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, str, str, str, bool], ssl.SSLContext] = {}
         self._servers: list[Server] = []
         self._ticking: asyncio.Task[None] | None = None
         self._sessions: dict[Session, _Place] = {}
@@ -243,9 +243,11 @@ class Lab:
         return self.authority.issue(kind, self.persona.host) if kind else self.identity
 
     def _context(self, kind: str, lowest: str, highest: str) -> ssl.SSLContext:
-        key = (kind, lowest, highest, self.persona.host)
+        # For AUTH EXTERNAL a client has to show who it is.
+        clients = self.authority.certificate if "EXTERNAL" in self.policy.offered else b""
+        key = (kind, lowest, highest, self.persona.host, bool(clients))
         if key not in self._contexts:
-            self._contexts[key] = server_context(self._identity(kind), lowest, highest)
+            self._contexts[key] = server_context(self._identity(kind), lowest, highest, clients=clients)
         return self._contexts[key]
 
     def _endpoint(self) -> bytes:

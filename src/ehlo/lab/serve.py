@@ -206,7 +206,7 @@ class Serve:
             self._recorder.add("net", "note", stage, facts=facts)
         context = self._certificates.context(action.certificate, action.tls_min, action.tls_max)
         tls: TLSFacts = yield StartTLS(context, stage, _HANDSHAKE_TIMEOUT)
-        answers.tls_started(self._bindings_of(tls))
+        answers.tls_started(self._bindings_of(tls), tls.client)
         if stage == "starttls":
             conn.tls_started()
 

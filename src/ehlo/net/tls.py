@@ -19,7 +19,8 @@ class TLSFacts(NamedTuple):
     """What a handshake brought. `certificate` is None when this side is the server.
 
     `group` is that of the key exchange, empty where it could not be seen. `unique` is the channel binding
-    tls-unique (RFC 5929 §3), which TLS 1.3 does not have.
+    tls-unique (RFC 5929 §3), which TLS 1.3 does not have. `client` is whom a client's own certificate is for, which
+    was verified; empty without one.
     """
 
     version: str
@@ -28,6 +29,7 @@ class TLSFacts(NamedTuple):
     certificate: CertificateFacts | None
     group: str = ""
     unique: bytes = b""
+    client: str = ""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The facts of a `tls` event (docs/transcript.md)."""
@@ -162,11 +164,17 @@ class TLSLayer:
         group = self.reader.group if self.reader is not None else ""
         self.reader = None
         unique = b"" if version == "TLSv1.3" else self._object.get_channel_binding("tls-unique") or b""
-        return TLSFacts(version, cipher[0], cipher[2], certificate, group, unique)
+        client = "" if trust is not None else _common_name(self._object.getpeercert())
+        return TLSFacts(version, cipher[0], cipher[2], certificate, group, unique, client)
 
     def failure(self, error: OSError) -> str:
         """In plain words why a handshake failed, as far as OpenSSL and the other side say it."""
         return explain_failure(error, self.reader)
+
+
+def _common_name(certificate: object) -> str:
+    subject = certificate.get("subject", ()) if isinstance(certificate, dict) else ()
+    return next((str(value) for part in subject for name, value in part if name == "commonName"), "")
 
 
 def explain_failure(error: OSError, reader: HandshakeReader | None = None) -> str:

@@ -17,12 +17,14 @@ from ehlo.smtp.sasl.password import digest_response, read_directives
 
 class Realm(NamedTuple):
     """Who may log in: `password_of` gives a user's password or token, None for who is not known. `bindings` are
-    those of the TLS connection, `host` the server's name. With `anyone`, every password that is told is right."""
+    those of the TLS connection, `host` the server's name. With `anyone`, every password that is told is right.
+    `external` is whom the client's own certificate is for."""
 
     password_of: Callable[[str], str | None]
     bindings: tuple[ChannelBinding, ...] = ()
     host: str = "localhost"
     anyone: bool = False
+    external: str = ""
 
     def check(self, user: str, password: str) -> str:
         """The user, if that is the password. Raises `MechanismError`."""
@@ -168,6 +170,17 @@ def _anonymous(_: Realm) -> ServerExchange:
     return "anonymous"
 
 
+def _external(realm: Realm) -> ServerExchange:
+    """RFC 4422 appendix A: the certificate says who it is, the response whom it wants to be."""
+    response = yield b""
+    if response is None:
+        response = yield b""
+    wanted = (response or b"").decode("utf-8", "replace")
+    if not realm.external or wanted not in ("", realm.external) or realm.password_of(realm.external) is None:
+        raise MechanismError("the certificate is not that user's")
+    return realm.external
+
+
 _HASHES = ("SHA3-512-PLUS", "SHA-512-PLUS", "SHA-256-PLUS", "SHA-1-PLUS", "SHA3-512", "SHA-512", "SHA-256", "SHA-1")
 
 SERVER_MECHANISMS: dict[str, Callable[[Realm], ServerExchange]] = {
@@ -178,5 +191,6 @@ SERVER_MECHANISMS: dict[str, Callable[[Realm], ServerExchange]] = {
     "DIGEST-MD5": _digest_md5,
     "PLAIN": _plain,
     "LOGIN": _login,
+    "EXTERNAL": _external,
     "ANONYMOUS": _anonymous,
 }

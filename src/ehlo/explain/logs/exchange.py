@@ -1,0 +1,113 @@
+"""Exchange: the protocol logs of connectors, and message tracking logs. Both are CSV with a `#Fields:` line.
+
+A reply in a protocol log stands alone; the command that it answers is an earlier line of the same session.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Callable
+
+from ehlo.explain.case import Case
+from ehlo.explain.logs.found import Found, failure, split_reply, stage_of
+
+#: A line without any of these is of no interest.
+NEEDLES = (
+    b",>,5",
+    b",>,4",
+    b',>,"5',
+    b',>,"4',
+    b",<,5",
+    b",<,4",
+    b',<,"5',
+    b',<,"4',
+    b",FAIL,",
+    b",DEFER,",
+    b",BADMAIL,",
+)
+
+_PROTOCOL = re.compile(r"[^,]*,([^,]*),([0-9A-Fa-f]{8,32}),(\d+),([^,]*),([^,]*),([<>]),(\"(?:[^\"]|\"\")*\"|[^,]*)")
+_PATH = re.compile(r"(?:FROM|TO): ?<([^>]*)>", re.IGNORECASE)
+_LED = re.compile(r"LED=([^}\]]*)")
+#: Where message tracking logs of Exchange 2007 and later have their columns.
+_COLUMNS = (
+    "date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,source,event-id,"
+    "internal-message-id,message-id,network-message-id,recipient-address,recipient-status,total-bytes,recipient-count,"
+    "related-recipient-address,reference,message-subject,sender-address"
+)
+_OLD_COLUMNS = _COLUMNS.replace("network-message-id,", "")
+#: Gives the earlier lines of a session, the last one first.
+Earlier = Callable[[str], list[str]]
+
+
+def read(line: str, earlier: Earlier) -> Found | None:
+    """What a whole line says; None where that is nothing of interest."""
+    found = _PROTOCOL.match(line)
+    if found is not None:
+        return _protocol(found, earlier)
+    return _tracking(line)
+
+
+def _protocol(found: re.Match[str], earlier: Earlier) -> Found | None:
+    _, session, _, _, remote, event, data = found.groups()
+    reply = split_reply(_unquoted(data))
+    if reply.code < 400:
+        return None
+    outgoing = event == "<"
+    peer = _host(remote)
+    case = Case(reply.text, reply.code, reply.status, server=peer if outgoing else "")
+    if reply.code in (530, 535, 538) and not outgoing:
+        case = case._replace(stage="auth" if reply.code != 530 else "mail")
+    return Found("out" if outgoing else "in", _in_session(case, event, earlier(session)), session, peer)
+
+
+def _in_session(case: Case, event: str, lines: list[str]) -> Case:
+    """The case with what the session's earlier lines say: the command that was answered, and the sender.
+
+    Commands may come several at a time (RFC 2920); then the replies follow in the same order.
+    """
+    turns = [(found[6] == event, _unquoted(found[7])) for line in lines if (found := _PROTOCOL.match(line))]
+    before = list(itertools.takewhile(lambda turn: turn[0], turns))
+    commands = [data for _, data in itertools.takewhile(lambda turn: not turn[0], turns[len(before) :])][::-1]
+    if not commands:
+        return case
+    answered = sum(data[3:4] != "-" for _, data in before)
+    command = commands[min(answered, len(commands) - 1)]
+    path = _PATH.search(command)
+    case = case._replace(stage=stage_of(command) or case.stage)
+    if path is not None and case.stage == "rcpt":
+        case = case._replace(recipient=path[1])
+    mail = next((data for reply, data in turns if not reply and data[:10].upper() == "MAIL FROM:"), "")
+    sender = _PATH.search(mail)
+    return case if sender is None else case._replace(sender=sender[1])
+
+
+def _tracking(line: str) -> Found | None:
+    try:
+        row = next(csv.reader([line]), [])
+    except csv.Error:
+        return None
+    columns = (_COLUMNS if len(row) > 8 and "@" in "".join(row[12:13]) else _OLD_COLUMNS).split(",")
+    fields = dict(zip(columns, row, strict=False))
+    if fields.get("event-id") not in ("FAIL", "DEFER", "BADMAIL"):
+        return None
+    said = fields.get("recipient-status", "")
+    led = _LED.search(said)
+    text = (led[1] if led else said.split(";")[0] if said.count(";") == said.count("@") else said).strip("'{}[] ")
+    reply = split_reply(text)
+    recipient = fields.get("recipient-address", "").split(";")[0]
+    error, stage = ("", None) if reply.code else failure(text)
+    server = fields.get("server-hostname", "")
+    code = reply.code or (0 if error else 450 if fields["event-id"] == "DEFER" else 550)
+    case = Case(reply.text, code, reply.status, error, stage, recipient, fields.get("sender-address", ""), server)
+    return Found("out", case, fields.get("internal-message-id", ""), server)
+
+
+def _unquoted(data: str) -> str:
+    return data[1:-1].replace('""', '"') if data.startswith('"') else data
+
+
+def _host(endpoint: str) -> str:
+    return endpoint.rpartition(":")[0].strip("[]") or endpoint
