@@ -95,7 +95,7 @@ def _tracking(line: str) -> Found | None:
         return None
     said = fields.get("recipient-status", "")
     led = _LED.search(said)
-    text = (led[1] if led else said.split(";")[0] if said.count(";") == said.count("@") else said).strip("'{}[] ")
+    text = (led[1] if led else said).strip("'{}[] ")
     reply = split_reply(text)
     recipient = fields.get("recipient-address", "").split(";")[0]
     error, stage = ("", None) if reply.code else failure(text)
