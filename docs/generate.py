@@ -11,12 +11,16 @@ os.environ["COLUMNS"] = "100"
 
 from ehlo.cli.commands import COMMANDS
 from ehlo.cli.main import Parser, configure, full_parser
-from ehlo.knowledge.rules import Rule, When, load_rules
+from ehlo.knowledge import data as knowledge
+from ehlo.knowledge.products import name_of
+from ehlo.knowledge.rules import COMPILED, LAYERS, Rule, When, compile_rules, load_rules
 from ehlo.lab.persona import load_persona, persona_names
 from ehlo.lab.scenario import load_scenario, scenario_names
 from ehlo.web.app import ENDPOINTS
 
 DOCS = Path(__file__).parent
+
+WHOSE = {"ours": " The sender's side can mend it.", "theirs": " It is the receiving side's mistake.", "either": ""}
 
 
 def pages() -> dict[Path, str]:
@@ -30,6 +34,7 @@ def pages() -> dict[Path, str]:
     }
     for rule in load_rules():
         out[DOCS / "rules" / f"{rule.id}.md"] = rule_page(rule)
+    out[Path(knowledge.__file__).parent / COMPILED] = compile_rules()
     return out
 
 
@@ -58,28 +63,47 @@ def manual_page() -> str:
 
 
 def rules_index() -> str:
-    """The table of all rules."""
-    rows = [f"| [{rule.id}]({rule.id}.md) | {rule.layer} | {rule.title} |" for rule in load_rules()]
-    head = "# Rules\n\nWhat ehlo knows about replies and errors. This page and those of the rules are generated from\n"
-    head += "`src/ehlo/knowledge/data/rules/`; how to write one is in [docs/rules.md](../rules.md).\n\n"
+    """The table of all rules, by layer."""
+    rules = sorted(load_rules(), key=lambda rule: LAYERS.index(rule.layer))
+    rows = [f"| [{rule.id}]({rule.id}.md) | {rule.layer} | {rule.title} |" for rule in rules]
+    head = f"# Rules\n\nWhat ehlo knows about replies and errors: {len(rows)} rules. This page and those of the rules\n"
+    head += (
+        "are generated from `src/ehlo/knowledge/data/rules/`; how to write one is in [docs/rules.md](../rules.md);\n"
+    )
+    head += "`ehlo rule` shows the same in the terminal.\n\n"
     return head + "| rule | layer | |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def rule_page(rule: Rule) -> str:
     """The page of a rule."""
     parts = [f"# {rule.id}\n", f"**{rule.title}**\n"]
-    parts.append(f"Layer: {rule.layer}. Stages: {', '.join(rule.stages)}.\n")
+    parts.append(f"Layer: {rule.layer}. Stages: {', '.join(rule.stages)}.{WHOSE[rule.whose]}\n")
     parts.append(f"## What it is\n\n{rule.why}\n")
+    if rule.alternatives:
+        links = ", ".join(f"[{other}]({other}.md)" for other in rule.alternatives)
+        parts.append(f"It could also be {links}.\n")
     if rule.fix:
         parts.append("## What to do\n\n" + "\n".join(f"* {fix}" for fix in rule.fix) + "\n")
+    if rule.experiment:
+        parts.append(f"`ehlo check --investigate` looks closer, with the experiment `{rule.experiment}`.\n")
+    for title, settings in (("Settings where it is sent from", rule.settings), ("Settings of the server", rule.server)):
+        if settings:
+            rows = "".join(f"| {name_of(software)} | {_cell(advice)} |\n" for software, advice in settings.items())
+            parts.append(f"## {title}\n\n| | |\n|---|---|\n{rows}")
     parts.append("## When it holds\n\n" + "\n\nor\n\n".join(_conditions(when) for when in rule.when) + "\n")
     if rule.examples:
         parts.append("## Examples\n\n```text\n" + "\n".join(rule.examples) + "\n```\n")
     if rule.counterexamples:
         parts.append("## Not to be confused with\n\n```text\n" + "\n".join(rule.counterexamples) + "\n```\n")
+    if rule.scenario:
+        parts.append(f"## See it\n\n`ehlo lab --scenario {rule.scenario}`\n")
     if rule.refs:
         parts.append("## References\n\n" + ", ".join(rule.refs) + "\n")
     return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def filled(page: str, **tables: str) -> str:
@@ -144,11 +168,15 @@ def _conditions(when: When) -> str:
     ):
         if values:
             lines.append(f"* {name}: {', '.join(f'`{value}`' for value in sorted(values))}")
-    if when.text is not None:
-        lines.append(f"* text matches `{when.text.pattern}`")
-    if when.not_text is not None:
-        lines.append(f"* text does not match `{when.not_text.pattern}`")
+    if when.text:
+        lines.append("* text matches one of\n" + _patterns(when.text))
+    if when.not_text:
+        lines.append("* text matches none of\n" + _patterns(when.not_text))
     return "\n".join(lines)
+
+
+def _patterns(patterns: tuple[str, ...]) -> str:
+    return "\n".join(f"  * `{pattern}`" for pattern in patterns)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from ehlo.net.certificates import _PROBLEMS
 from ehlo.net.errors import NETWORK_ERRORS
 from ehlo.smtp.deviations import Deviation
 from ehlo.smtp.reply import EnhancedStatus, Reply, ReplyReader
+from ehlo.smtp.stages import Stage
 from ehlo.smtp.states import ALLOWED
 
 RULES = load_rules()
@@ -32,25 +33,35 @@ def reply_of(text: str) -> Reply:
     return reply
 
 
+def evidence_for(rule: Rule, stage: Stage, example: str) -> list[Evidence]:
+    """An example is a reply, or what came in the place of one where a rule is about an error."""
+    errors = [error for when in rule.when for error in when.errors]
+    if errors and not example[:3].isdecimal():
+        return [Evidence(stage, (0,), error=error, seen=example) for error in sorted(errors)]
+    return [Evidence(stage, (0,), reply_of(example))]
+
+
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
 COUNTEREXAMPLES = [(rule, example) for rule in RULES for example in rule.counterexamples]
 
 
 @pytest.mark.parametrize(("rule", "example"), EXAMPLES, ids=lambda value: getattr(value, "id", None))
 def test_example_is_answered_by_its_rule(rule: Rule, example: str) -> None:
-    matching = rules_that_hold(Evidence(rule.stages[0], (0,), reply_of(example)), RULES)
-    assert matching[0][0].id == rule.id
-    assert len(matching) < 2 or matching[0][1] > matching[1][1], "two rules weigh the same"
+    for evidence in evidence_for(rule, rule.stages[0], example):
+        matching = rules_that_hold(evidence, RULES)
+        assert matching[0][0].id == rule.id
+        assert len(matching) < 2 or matching[0][1] > matching[1][1], "two rules weigh the same"
 
 
 @pytest.mark.parametrize(("rule", "example"), COUNTEREXAMPLES, ids=lambda value: getattr(value, "id", None))
 def test_counterexample_is_not(rule: Rule, example: str) -> None:
     for stage in rule.stages:
-        matching = rules_that_hold(Evidence(stage, (0,), reply_of(example)), RULES)
+        (evidence, *_) = evidence_for(rule, stage, example)
+        matching = rules_that_hold(evidence, RULES)
         assert rule.id not in [other.id for other, _ in matching]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", list(RULES), ids=lambda rule: rule.id)
 def test_rule_is_well_formed(rule: Rule) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
     for text in (rule.title, rule.why, *rule.fix):
@@ -60,16 +71,19 @@ def test_rule_is_well_formed(rule: Rule) -> None:
         assert set(re.findall(r"\{(\w+)\}", text)) <= known
     assert not rule.title.endswith(".")
     assert rule.why.endswith((".", "?"))
-    by_reply = any(when.codes or when.enhanced or when.text for when in rule.when)
-    assert bool(rule.examples) == by_reply, "a rule about replies has examples, another has none"
+    by_words = any(when.codes or when.enhanced or when.text for when in rule.when)
+    assert bool(rule.examples) == by_words, "a rule about what is said has examples, another has none"
 
 
 def test_conditions_name_errors_that_exist() -> None:
     probe = Path(__file__).parents[1] / "src" / "ehlo" / "probe"
     duties = probe.parent / "diagnosis" / "duties.py"
-    modules = (probe / "walk.py", probe / "talk.py", probe / "experiments.py", duties)
+    evidence = probe.parent / "diagnosis" / "evidence.py"
+    logs = sorted((probe.parent / "explain" / "logs").glob("*.py"))
+    bounces = sorted((probe.parent / "explain" / "bounces").glob("*.py"))
+    modules = (probe / "walk.py", probe / "talk.py", probe / "experiments.py", duties, evidence, *logs, *bounces)
     source = "".join(module.read_text() for module in modules)
-    raised = set(re.findall(r'"([a-z0-9-]+)"', source))
+    raised = set(re.findall(r'"([a-z0-9-]+)"', source)) | {"masked-banner", "masked-ehlo"}
     known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted", "not-sent"}
     for rule in RULES:
         for when in rule.when:

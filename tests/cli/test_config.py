@@ -427,7 +427,7 @@ def test_config(configure: Configure, capsys: pytest.CaptureFixture[str], monkey
         "config.toml, profiles: @work @bare",
         "",
         "  option       value                 set in          for",
-        "  color        never                 [defaults]      demo check send shell show explain lab",
+        "  color        never                 [defaults]      demo check send shell show explain rule lab",
         "  explain-tls  false                 [profile.bare]  check send",
         "  helo         defaults.example.org  [defaults]      check send shell",
         "  password     …                     EHLO_PASSWORD   check send shell",

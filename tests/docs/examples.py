@@ -68,6 +68,56 @@ HELO yourdomain.com
 RCPT TO:<recipient@example.com>
 < 250
 """,
+    "pasted.txt": """\
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] Connection established to 192.0.2.10:587
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] S: 220 mail.example.com ESMTP Postfix
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] C: EHLO app.yourdomain.com
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] S: 250-mail.example.com
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] S: 250 AUTH PLAIN LOGIN
+[2026-03-01 09:30:01] DEBUG [pQ3vNx1sZ0] C: AUTH PLAIN AGFsaWNlAC8qIHNlY3JldCAqLw==
+[2026-03-01 09:30:03] DEBUG [pQ3vNx1sZ0] S: 535 5.7.8 Error: authentication failed
+""",
+    "error.txt": """\
+  File "/app/mail.py", line 12, in send
+    with smtplib.SMTP_SSL("mail.example.com", 587) as server:
+ssl.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)
+""",
+    "bounce.eml": """\
+From: Mail Delivery System <MAILER-DAEMON@mail.yourdomain.com>
+To: sender@yourdomain.com
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; report-type=delivery-status; boundary="x"
+
+--x
+
+I'm sorry to have to inform you that your message could not be delivered.
+
+<bob@example.com>: host mail.example.com[192.0.2.10] said: 452 4.2.2 Mailbox
+    full (in reply to RCPT TO command)
+
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mail.yourdomain.com
+
+Final-Recipient: rfc822; bob@example.com
+Action: failed
+Status: 4.2.2
+Remote-MTA: dns; mail.example.com
+Diagnostic-Code: smtp; 452 4.2.2 Mailbox full
+--x--
+""",
+    "mail.log": """\
+2026-03-01T09:30:00+00:00 mail postfix/smtpd[411]: connect from unknown[198.51.100.7]
+2026-03-01T09:30:01+00:00 mail postfix/smtpd[411]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: \
+554 5.7.1 <x@example.org>: Relay access denied; from=<a@example.com> to=<x@example.org> proto=ESMTP helo=<pc>
+2026-03-01T09:31:07+00:00 mail postfix/smtp[503]: 4F2A1: to=<bob@example.net>, \
+relay=mx.example.net[192.0.2.99]:25, delay=2, dsn=4.2.2, \
+status=deferred (host mx.example.net[192.0.2.99] said: 452 4.2.2 Mailbox full (in reply to RCPT TO command))
+2026-03-01T09:52:40+00:00 mail postfix/smtp[519]: 4F2B7: to=<eve@example.net>, \
+relay=mx.example.net[192.0.2.99]:25, delay=3, dsn=4.2.2, \
+status=deferred (host mx.example.net[192.0.2.99] said: 452 4.2.2 Mailbox full (in reply to RCPT TO command))
+""",
     "login.txt": """\
 EHLO yourdomain.com
 :starttls

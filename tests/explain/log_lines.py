@@ -31,7 +31,7 @@ POSTFIX = (
         " command))",
     ),
     (
-        "out 554 - banner greeting-refused user@example.com mx.example.com",
+        "out 554 - banner host-takes-no-mail user@example.com mx.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.0.0, status=deferred (host mx.example.com"
         "[192.0.2.1] refused to talk to me: 554 mx.example.com ESMTP not accepting connections)",
     ),
@@ -117,7 +117,7 @@ POSTFIX = (
         " mx.example.com[192.0.2.1] timed out while sending RCPT TO)",
     ),
     (
-        "out tls-failed 4.7.5 starttls tls-failed user@example.com mx.example.com",
+        "out tls-failed 4.7.5 starttls tls-no-common-cipher user@example.com mx.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.7.5, status=deferred (Cannot start TLS:"
         " handshake failure)",
     ),
@@ -143,7 +143,7 @@ POSTFIX = (
         " exceeded (in reply to RCPT TO command))",
     ),
     (
-        "out 450 4.7.1 rcpt recipient-postponed - mx2.example.com",
+        "out 450 4.7.1 rcpt name-not-confirmed - mx2.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: host mx2.example.com[192.0.2.2] said: 450 4.7.1 Client host rejected: cannot find"
         " your hostname, [198.51.100.7] (in reply to RCPT TO command)",
     ),
@@ -174,12 +174,12 @@ POSTFIX = (
         " address rejected: Domain not found; from=<a@nodomain.invalid> to=<b@example.com> proto=ESMTP helo=<host>",
     ),
     (
-        "in 450 4.7.1 ehlo ehlo-postponed - 198.51.100.1",
+        "in 450 4.7.1 ehlo helo-not-resolvable - 198.51.100.1",
         f"{P}/smtpd[123]: NOQUEUE: reject: EHLO from unknown[198.51.100.1]: 450 4.7.1 <host>: Helo command rejected:"
         " Host not found; proto=SMTP helo=<host>",
     ),
     (
-        "in 554 5.7.1 message content-refused b@example.com mail.example.net",
+        "in 554 5.7.1 message spam-refused b@example.com mail.example.net",
         f"{P}/cleanup[123]: A1B2C3D4E5: milter-reject: END-OF-MESSAGE from mail.example.net[198.51.100.1]: 554 5.7.1"
         " Spam message rejected; from=<a@example.net> to=<b@example.com> proto=ESMTP helo=<mail.example.net>",
     ),
@@ -195,7 +195,7 @@ POSTFIX = (
         " helo=<host>",
     ),
     (
-        "in 421 - banner greeting-postponed - 198.51.100.1",
+        "in 421 - banner connection-limit - 198.51.100.1",
         f"{P}/postscreen[123]: NOQUEUE: reject: CONNECT from [198.51.100.1]:41234: too many connections",
     ),
     (
@@ -223,12 +223,12 @@ POSTFIX = (
         f"{P}/smtpd[123]: SSL_accept error from mail.example.net[198.51.100.1]: lost connection",
     ),
     (
-        "in 454 4.7.0 auth login-postponed - 198.51.100.1",
+        "in 454 4.7.0 auth login-service-down - 198.51.100.1",
         f"{P}/submission/smtpd[123]: warning: unknown[198.51.100.1]: SASL PLAIN authentication failed: Connection lost"
         " to authentication server",
     ),
     (
-        "in 421 4.7.0 banner greeting-postponed - 198.51.100.1",
+        "in 421 4.7.0 banner connection-rate - 198.51.100.1",
         f"{P}/smtpd[123]: warning: Connection rate limit exceeded: 61 from unknown[198.51.100.1] for service smtp",
     ),
     (
@@ -271,12 +271,12 @@ EXIM = (
         " from remote mail server after pipelined end of data: 554 5.7.1 Message is odd",
     ),
     (
-        "out 550 5.1.8 mail sender-refused user@example.com mx.example.com",
+        "out 550 5.1.8 mail sender-domain-not-found user@example.com mx.example.com",
         f"{X} 1t7abc-000Abc-2D ** user@example.com R=dnslookup T=remote_smtp H=mx.example.com [192.0.2.1]: SMTP error"
         " from remote mail server after pipelined MAIL FROM:<a@example.net> SIZE=2048: 550 5.1.8 Sender not welcome",
     ),
     (
-        "out 421 - banner greeting-postponed user@example.com mx.example.com",
+        "out 421 - banner overloaded user@example.com mx.example.com",
         f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup T=remote_smtp defer (-46) H=mx.example.com [192.0.2.1]:"
         " SMTP error from remote mail server after initial connection: 421 mx.example.com Too busy",
     ),
@@ -404,7 +404,7 @@ SENDMAIL = (
         " reject=550 5.7.1 <x@example.org>... Relaying denied",
     ),
     (
-        "in 553 5.1.8 mail sender-refused - mail.example.net",
+        "in 553 5.1.8 mail sender-domain-not-found - mail.example.net",
         f"{S} 4A4A00Bc012345: ruleset=check_mail, arg1=<a@nodomain.invalid>, relay=mail.example.net [198.51.100.1],"
         " reject=553 5.1.8 <a@nodomain.invalid>... Domain of sender address a@nodomain.invalid does not exist",
     ),
@@ -480,7 +480,7 @@ OPENSMTPD = (
         " Unfortunately, messages from [203.0.113.1] weren't sent.\"",
     ),
     (
-        "in 550 - banner greeting-refused - -",
+        "in 550 - banner no-reverse-name - -",
         f'{O} 5e2c9a0d4f6b1c2d smtp failed-command command="" result="550 no rDNS please fix"',
     ),
     (
@@ -504,7 +504,7 @@ EXCHANGE = (
         '"550 5.1.1 <user@example.com>, User unknown",',
     ),
     (
-        "in 530 5.7.57 mail login-required - 198.51.100.1",
+        "in 530 5.7.57 mail microsoft-not-logged-in - 198.51.100.1",
         "2024-11-04T10:00:00.000Z,EX1\\Client Frontend EX1,08DA4F7C11473A60,9,192.0.2.1:587,198.51.100.1:4711,>,530"
         " 5.7.57 Client not authenticated to send mail,",
     ),

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from ehlo.explain.case import explain_case
 from ehlo.explain.logs import Entry, read_log, summarize
+from ehlo.report.document import group_to_json
 from explain.log_lines import ALL, CHATTER
 from peers.world import MailServer
 
@@ -317,7 +318,7 @@ def _check(entries: Iterator[Entry]) -> None:
         assert all(value.isprintable() for value in (*shown, entry.line[1])), entry
     for group in summarize(kept):
         assert all(example.isprintable() for example in group.examples)
-        json.dumps(group.to_json())
+        json.dumps(group_to_json(group))
 
 
 def test_summary_of_a_hundred_thousand_lines() -> None:
@@ -369,7 +370,7 @@ def test_summary_of_a_hundred_thousand_lines() -> None:
 def test_a_group_of_one_names_the_recipient() -> None:
     (group,) = summarize(read(SAMPLES[0][2]))
     assert "user@example.com" in group.finding.title
-    document = group.to_json()
+    document = group_to_json(group)
     assert document["count"] == 1
     assert document["recipient"] == "user@example.com"
 
@@ -432,13 +433,14 @@ def test_real_servers(name: str, request: pytest.FixtureRequest) -> None:
     for commands, _ in _SESSIONS:
         _talk(server.port, "EHLO client.example.com", *commands)
     deadline = time.monotonic() + 10
-    seen: list[str] = []
-    while len(seen) < len(_SESSIONS) and time.monotonic() < deadline:
+    missing = {wanted for _, wanted in _SESSIONS}
+    while missing and time.monotonic() < deadline:
         time.sleep(0.05)
         entries = list(read_log(io.BytesIO(server.log_file.read_bytes()[before:])))
-        seen = sorted(f"{entry.case.error or entry.case.code} {entry.case.stage}" for entry in entries)
-    assert len(seen) == len(_SESSIONS), seen
-    assert all(fnmatch(got, wanted) for got, wanted in zip(seen, sorted(w for _, w in _SESSIONS), strict=True)), seen
+        # Besides, the server may only now write of a session before these.
+        seen = [f"{entry.case.error or entry.case.code} {entry.case.stage}" for entry in entries]
+        missing = {wanted for wanted in missing if not any(fnmatch(got, wanted) for got in seen)}
+    assert not missing, seen
     assert {(entry.product, entry.direction) for entry in entries} == {(name, "in")}
 
 

@@ -58,7 +58,7 @@ def test_long_lines(ehlo: Ehlo, server: Peer, monkeypatch: pytest.MonkeyPatch) -
 def test_line_over_the_limit_is_refused_after_the_dot(ehlo: Ehlo) -> None:
     with started("aiosmtpd") as server:
         outcome = ehlo.send(server, LONG_LINES)
-        assert outcome.answer == (20, "message", "content", "content-refused")
+        assert outcome.answer == (20, "message", "content", "line-too-long")
         assert outcome.lines[-3:] == [
             "S: 500 Line too long (see RFC5321 4.5.3.1.6)",
             "C: QUIT",

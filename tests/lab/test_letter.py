@@ -12,31 +12,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ehlo import mime
 from ehlo.lab import letter
 from ehlo.lab.letter import (
-    MAX_DEPTH,
-    MAX_HEADER,
     MAX_LOOK,
-    MAX_PARTS,
     MAX_SNIPPET,
     Letter,
     Part,
+    html_document,
+    part_content,
+    read_letter,
+    search_text,
+    summarize,
+)
+from ehlo.mime import (
+    MAX_DEPTH,
+    MAX_HEADER,
+    MAX_PARTS,
     Person,
     clean,
     decode_base64,
     decode_text,
     decode_words,
     find_codec,
-    html_document,
-    part_content,
     plain_text,
     read_date,
     read_header,
-    read_letter,
     read_parameters,
     read_people,
-    search_text,
-    summarize,
     walk,
 )
 
@@ -824,7 +827,7 @@ class TestWork:
             decoded.append(len(octets))
             return decode_base64(octets)
 
-        monkeypatch.setattr(letter, "decode_base64", counted)
+        monkeypatch.setattr(mime, "decode_base64", counted)
         raw = b"Content-Transfer-Encoding: base64\r\n\r\n" + b"YWJj" * 500_000
         assert summarize(raw).snippet == ("abc" * 100)[:MAX_SNIPPET]
         assert decoded == [MAX_LOOK]

@@ -84,7 +84,7 @@ def test_a_session() -> None:
     assert "wonderland" not in page
     assert "AGFsaWNlAHdvbmRlcmxhbmQ" not in page
     for text in (
-        "The server has no mailbox recipient@example.com",
+        "The server has no mailbox for recipient@example.com",
         "Where the time went",
         "The certificate",
         "Dear postmaster",

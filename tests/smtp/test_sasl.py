@@ -188,7 +188,7 @@ def meet(name: str, credentials: Credentials, realm: Realm) -> str:
 
 def realm_of(credentials: Credentials) -> Realm:
     known = {credentials.user: credentials.password}
-    return Realm(known.get, (BINDING,), "mail.example.com")
+    return Realm(known.get, (BINDING,), "mail.example.com", external=credentials.user)
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -197,7 +197,7 @@ def test_they_agree(name: str) -> None:
     assert meet(name, ALICE._replace(binding=BINDING), realm_of(ALICE)) == user
 
 
-@pytest.mark.parametrize("name", [name for name in BOTH if name != "ANONYMOUS"])
+@pytest.mark.parametrize("name", [name for name in BOTH if name not in ("ANONYMOUS", "EXTERNAL")])
 @pytest.mark.parametrize("wrong", [{"password": "wonderlane"}, {"user": "alicia"}])
 def test_wrong_credentials(name: str, wrong: dict[str, str]) -> None:
     with pytest.raises(MechanismError):

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("shell", "talk to a server yourself, with completion, explanations and helpers", "ehlo.cli.shell"),
     Command("show", "look at a recorded session", "ehlo.cli.show"),
     Command("explain", "explain a reply, a session, an exception, a bounce, a log", "ehlo.cli.explain"),
+    Command("rule", "the catalogue: what each rule means, why it happens, what to do", "ehlo.cli.rule"),
     Command("lab", "a mail server to practise and to test against", "ehlo.cli.lab"),
     Command("config", "show what the configuration file and the environment say", "ehlo.cli.config"),
     Command("completion", "print a completion script for a shell", "ehlo.cli.completion"),

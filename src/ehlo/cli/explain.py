@@ -6,20 +6,22 @@ import argparse
 import io
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.explain.detect import KINDS, Kind, kind_of
-from ehlo.report.finding import finding_lines
+from ehlo.report.document import case_to_json, group_to_json
+from ehlo.report.finding import finding_lines, labelled
 from ehlo.report.style import Style, style_of
-from ehlo.report.text import safe, shorten
+from ehlo.report.text import safe
 from ehlo.transcript.redaction import redact
 
 if TYPE_CHECKING:
     from ehlo.diagnosis.verdict import Finding
-    from ehlo.explain.bounce import Bounce
+    from ehlo.explain.bounces import Bounce
     from ehlo.explain.case import Case
     from ehlo.explain.logs import Group
     from ehlo.transcript.event import JsonValue
@@ -44,6 +46,8 @@ _MAX_INPUT = 64_000_000
 _PEEK = 65_536
 #: Below so many messages a folder's are shown one by one.
 _FEW = 3
+#: How far what is known of a cause stands to the right of its count.
+_INDENT = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -151,6 +155,7 @@ class Explainer:
     # The kinds.
 
     def _text(self, text: str, kind: Kind | None) -> None:
+        from ehlo.explain.case import is_known
         from ehlo.explain.exceptions import read_exception
         from ehlo.explain.paste import read_paste
         from ehlo.explain.replies import read_replies
@@ -168,7 +173,7 @@ class Explainer:
             self._cases(cases)
             return
         self._kind = "reply"
-        self._cases(read_replies(text))
+        self._cases(case for case in read_replies(text) if is_known(case))
 
     def _transcript(self, text: str) -> None:
         from ehlo.transcript.jsonl import TranscriptError, read
@@ -185,7 +190,7 @@ class Explainer:
 
         self._kind = "session"
         transcript = transcript if self._args.show_secrets else redact(transcript)
-        verdict = judge(transcript)
+        verdict = judge(transcript, software)
         if self._args.html:
             from ehlo.report.page import session_page
 
@@ -193,7 +198,8 @@ class Explainer:
         if self._args.json:
             from ehlo.report.document import verdict_to_json
 
-            self._results.append({"input": software, "verdict": verdict_to_json(verdict)})
+            about: dict[str, JsonValue] = {"input": transcript.header.target, "software": software or None}
+            self._results.append({**about, "stage": verdict.stage, "verdict": verdict_to_json(verdict)})
             return
         from ehlo.report.terminal import SessionView
 
@@ -215,7 +221,7 @@ class Explainer:
     def _case(self, case: Case, finding: Finding) -> None:
         self._causes.append((case.recipient, finding))
         if self._args.json:
-            self._results.append(_case_to_json(case, finding))
+            self._results.append(case_to_json(case, finding))
             return
         if self._args.quiet:
             self._shown += 1
@@ -228,14 +234,14 @@ class Explainer:
         if reply is not None and not refused:
             from ehlo.knowledge.codes import explain_reply
 
-            print(f"{self._style.mark('ok')} {self._style.bold(safe(f'{reply.code} {reply.text}'))}")
+            print(f"{self._style.mark('ok')} {self._style.bold(safe(str(reply)))}")
             print(f"  {explain_reply(reply)}")
             return
         for line in finding_lines(finding, self._style):
             print(line)
 
     def _bounce(self, raw: bytes) -> None:
-        from ehlo.explain.bounce import read_bounce
+        from ehlo.explain.bounces import read_bounce
 
         self._kind = "bounce"
         self._one_bounce(read_bounce(raw))
@@ -243,25 +249,26 @@ class Explainer:
     def _one_bounce(self, bounce: Bounce) -> None:
         if not bounce.cases and not self._args.json:
             self._shown += 1
+            if self._args.quiet:
+                return
             print("This mail tells of no failure." if bounce.kind != "vacation" else "This is an automatic answer.")
         self._cases(bounce.cases)
 
     def bounces(self, path: Path) -> None:
         """Many bounces: an mbox file, a Maildir or a folder."""
-        from ehlo.explain.bounce import read_many
+        from ehlo.explain.bounces import read_many
         from ehlo.explain.case import explain_case
 
         self._kind = "bounce"
         bounces = iter(read_many(path))
-        first = [bounce for _, bounce in zip(range(_FEW + 1), bounces, strict=False)]
+        first = list(islice(bounces, _FEW + 1))
         if len(first) <= _FEW:
             for bounce in first:
                 self._one_bounce(bounce)
             return
         tally = Tally()
         progress = Progress("mails")
-        for bounce in _both(first, bounces):
-            progress.step()
+        for bounce in progress.watch(chain(first, bounces)):
             for case in bounce.cases:
                 tally.add(case, explain_case(case))
         progress.done()
@@ -279,19 +286,22 @@ class Explainer:
     def _groups(self, groups: list[Group], count: int) -> None:
         self._causes += [(f"{group.count:,} ×", group.finding) for group in groups[: self._args.top]]
         if self._args.json:
-            self._results += [group.to_json() for group in groups]
+            self._results += [group_to_json(group) for group in groups]
             return
         self._shown += 1
-        style = self._style
+        if self._args.quiet:
+            return
+        style, narrow = self._style, self._style._replace(width=self._style.width - _INDENT)
         print(style.bold(f"{count:,} failures, {len(groups):,} causes"))
         for group in groups[: self._args.top]:
             print()
             span = f"{group.first:%Y-%m-%d %H:%M} to {group.last:%Y-%m-%d %H:%M}" if group.first and group.last else ""
             print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(span)}")
-            for line in finding_lines(group.finding._replace(reply=None, seen=""), style):
-                print(f"  {line}")
-            for example in group.examples[:2]:
-                print(f"    {style.dim('seen ')} {shorten(style.plain(safe(example)), max(20, style.width - 12))}")
+            for line in finding_lines(group.finding, narrow):
+                print(" " * _INDENT + line)
+            for label, text in _where(group, verbose=self._args.verbose):
+                for line in labelled(label, text, narrow):
+                    print(" " * _INDENT + line)
         if len(groups) > self._args.top:
             print(f"\n{len(groups) - self._args.top:,} more causes; --top {len(groups)} shows all.")
 
@@ -299,29 +309,64 @@ class Explainer:
         self._causes += [(f"{count:,} ×", finding) for count, _, finding in tally.causes()[: self._args.top]]
         if self._args.json:
             self._results += [
-                {"count": count, **_case_to_json(case, finding)} for count, case, finding in tally.causes()
+                {"count": count, **case_to_json(case, finding)} for count, case, finding in tally.causes()
             ]
             return
         self._shown += 1
+        if self._args.quiet:
+            return
         print(self._style.bold(title))
         for count, _, finding in tally.causes()[: self._args.top]:
             print()
             print(self._style.bold(f"{count:>7,} ×"))
-            for line in finding_lines(finding, self._style):
-                print(f"  {line}")
+            for line in finding_lines(finding, self._style._replace(width=self._style.width - _INDENT)):
+                print(" " * _INDENT + line)
 
     def _pcap(self, data: bytes) -> None:
         from ehlo.explain.pcap import PcapError, read_pcap
 
         try:
-            sessions = read_pcap(data)
+            self._captured(read_pcap(data))
         except PcapError as error:
             raise UsageError(str(error)) from None
-        for transcript in sessions:
-            if self._shown:
-                print()
-            self._session(transcript, "")
         self._kind = "pcap"
+
+    def _captured(self, sessions: Iterator[Transcript]) -> None:
+        first = list(islice(sessions, _FEW + 1))
+        if len(first) <= _FEW or self._args.json:
+            for transcript in chain(first, sessions):
+                if self._shown:
+                    print()
+                self._session(transcript, "")
+        else:
+            self._sessions(chain(first, sessions))
+
+    def _sessions(self, sessions: Iterable[Transcript]) -> None:
+        """Many sessions: what was wrong with them, by cause."""
+        from ehlo.diagnosis.judge import judge
+        from ehlo.explain.case import Case
+
+        tally = Tally()
+        progress = Progress("sessions")
+        for transcript in progress.watch(sessions):
+            verdict = judge(redact(transcript))
+            if verdict.outcome != "accepted" and verdict.findings:
+                tally.add(Case(), verdict.findings[0])
+        progress.done()
+        self._tally(tally, f"{progress.count:,} sessions, {tally.count:,} of them failed")
+
+
+def _where(group: Group, *, verbose: bool) -> Iterator[tuple[str, str]]:
+    """The hosts that a group is about, and its lines in the log."""
+    peers = [f"{name} ({count:,} ×)" for name, count in group.peers[:_FEW]]
+    if peers:
+        side = "with" if group.direction == "out" else "from"
+        yield side, ", ".join(peers) + (" …" if len(group.peers) > _FEW else "")
+    if verbose:
+        for number, (line, text) in enumerate(zip(group.lines, group.examples, strict=True)):
+            yield "line" if number == 0 else "", f"{line}: {text}"
+    elif group.lines:
+        yield "line", ", ".join(map(str, group.lines)) + (" …" if group.count > len(group.lines) else "")
 
 
 class Tally:
@@ -335,11 +380,25 @@ class Tally:
         """Count one."""
         self.count += 1
         count, first, known = self._causes.get(finding.rule, (0, case, finding))
+        if known.title != finding.title:
+            first, known = _of_nobody(first, known)
         self._causes[finding.rule] = (count + 1, first, known)
 
     def causes(self) -> list[tuple[int, Case, Finding]]:
         """How often each, with the first case; the most frequent first."""
         return sorted(self._causes.values(), key=lambda cause: -cause[0])
+
+
+def _of_nobody(case: Case, finding: Finding) -> tuple[Case, Finding]:
+    """A cause of several failures: it names no recipient, sender or server."""
+    from ehlo.explain.case import explain_case
+
+    if not case.text:
+        from ehlo.diagnosis.judge import titles_of
+
+        return case, finding._replace(title=titles_of([finding.rule])[0][1])
+    case = case._replace(recipient="", sender="", server="")
+    return case, explain_case(case)
 
 
 class Progress:
@@ -371,24 +430,6 @@ class Progress:
             sys.stderr.write("\r\x1b[2K")
 
 
-def _case_to_json(case: Case, finding: Finding) -> dict[str, JsonValue]:
-    from ehlo.report.document import finding_to_json
-
-    return {
-        "input": case.seen or case.text,
-        "reply": case.code or None,
-        "enhanced_status": case.status or None,
-        "recipient": case.recipient or None,
-        "server": case.server or None,
-        "stage": finding.stage,
-        "verdict": {
-            "outcome": "accepted" if case.reply is not None and case.reply.ok else "refused",
-            "layer": finding.layer,
-            "findings": [finding_to_json(finding)],
-        },
-    }
-
-
 def _is_mbox(head: bytes) -> bool:
     return head.startswith(b"From ")
 
@@ -409,8 +450,3 @@ def _chain(head: bytes, stream: BinaryIO) -> BinaryIO:
             return len(data)
 
     return io.BufferedReader(Chained(), 1 << 20)
-
-
-def _both(first: list[Bounce], rest: Iterator[Bounce]) -> Iterator[Bounce]:
-    yield from first
-    yield from rest

@@ -13,6 +13,7 @@ from ehlo import __version__
 from ehlo.cli.commands import COMMANDS, Command, UsageError
 from ehlo.cli.configuration import run_configured
 from ehlo.report.style import terminal_columns
+from ehlo.report.text import safe
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is, and exit with status 2."""
-        self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nSee {self.prog} --help.\n")
+        self.exit(_EXIT_USAGE, f"{self.prog}: {safe(message)}\nSee {self.prog} --help.\n")
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _run(words)
         sys.stdout.flush()
     except UsageError as error:
-        sys.stderr.write(f"ehlo {words[0]}: {error}\n")
+        sys.stderr.write(f"ehlo {words[0]}: {safe(str(error))}\n")
         return _EXIT_USAGE
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED

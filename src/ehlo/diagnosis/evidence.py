@@ -68,6 +68,17 @@ def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidenc
     )
 
 
+def masked_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:
+    """The evidence in a greeting that a device on the way has overwritten; such a server otherwise does well."""
+    if exchange.stage not in ("banner", "ehlo") or exchange.reply is None:
+        return None
+    masked = next((line for line in exchange.reply.lines if "*****" in line or "XXXXXXX" in line), None)
+    if masked is None:
+        return None
+    seen = f"S: {exchange.reply.code} {masked}"[:_SEEN]
+    return Evidence(exchange.stage, exchange.numbers, error=f"masked-{exchange.stage}", seen=seen, subject=subject)
+
+
 def session_subject(transcript: Transcript) -> dict[str, str]:
     """What a whole session is about: its host and its address."""
     subject = {"host": transcript.header.target, "address": transcript.header.target}

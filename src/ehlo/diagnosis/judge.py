@@ -8,11 +8,13 @@ Nothing here knows a single reply text or code: that is in the rules (`ehlo.know
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, session_subject
+from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, masked_evidence, session_subject
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
-from ehlo.knowledge.rules import Rule, When
+from ehlo.knowledge.catalogue import Catalogue
+from ehlo.knowledge.products import identify, name_of
+from ehlo.knowledge.rules import Rule
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGES, Stage
 from ehlo.transcript.exchanges import Exchange, exchanges
@@ -23,9 +25,13 @@ from ehlo.transcript.transcript import Transcript
 _TRIED_AGAIN: frozenset[Stage] = frozenset({"dns", "connect", "ehlo"})
 
 
-def judge(transcript: Transcript) -> Verdict:
-    """The verdict on a session, finished or not. A server's transcript tells of the client's mistakes, too."""
-    verdict = _judge(transcript)
+def judge(transcript: Transcript, software: str = "") -> Verdict:
+    """The verdict on a session, finished or not. A server's transcript tells of the client's mistakes, too.
+
+    `software` is the id of the program that spoke to the server, where another than ehlo did
+    (`ehlo.knowledge.products`): advice then names its settings.
+    """
+    verdict = _judge(transcript, software)
     if transcript.header.role != "server":
         return verdict
     from ehlo.diagnosis.duties import judge_client
@@ -34,30 +40,44 @@ def judge(transcript: Transcript) -> Verdict:
     return verdict._replace(findings=verdict.findings + judge_client(transcript, over=over))
 
 
-def _judge(transcript: Transcript) -> Verdict:
+def _judge(transcript: Transcript, software: str) -> Verdict:
     steps = exchanges(transcript.events)
-    subject = session_subject(transcript)
+    subject = {**session_subject(transcript), **_software(steps), **({"software": software} if software else {})}
     failures = [number for number, step in enumerate(steps) if step.outcome in ("failed", "refused")]
     fatal = [number for number in failures if not _overcome(steps, number)]
     main = max(fatal, key=lambda number: _weight(steps[number], number), default=None)
 
     # A goodbye that goes wrong after something else has is not worth a word.
     others = [number for number in fatal if number != main and steps[number].stage != "quit"]
-    others += [number for number in failures if number not in fatal]
+    overcome = set(failures) - set(fatal)
+    others += [number for number in failures if number in overcome]
     evidence = [evidence_of(steps[number], transcript.events, subject) for number in others]
-    evidence += [found for step in steps if (found := certificate_evidence(step, subject))]
+    certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
+    evidence += [found for step in steps if (found := masked_evidence(step, subject))]
     if main is None:
-        findings = findings_of(evidence)
+        findings = findings_of([*evidence, *certificates])
         stage: Stage = steps[-1].stage if steps else "dns"
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
     step = steps[main]
-    findings = findings_of([evidence_of(step, transcript.events, subject), *evidence])
+    first = evidence_of(step, transcript.events, subject)
+    if first.error == "certificate-not-verified" and step.stage in ("tls", "starttls"):
+        # That the session was given up over a certificate says less than what is wrong with it.
+        findings = findings_of([*certificates, first, *evidence])
+    else:
+        findings = findings_of([first, *evidence, *certificates])
     outcome = "refused" if step.outcome == "refused" else "failed"
     if step.problem is not None and step.problem.fact("error") == "interrupted":
         outcome = "interrupted"
     layer = findings[0].layer if findings else None
     return Verdict(outcome, step.stage, layer, step.temporary, findings)
+
+
+def _software(steps: list[Exchange]) -> dict[str, str]:
+    """The product that the server is, in the words of a rule's subject, where its greeting tells."""
+    banner = next((step.reply for step in steps if step.stage == "banner" and step.reply is not None), None)
+    product = identify(banner.text, [banner.text.partition(" ")[0]]) if banner is not None else None
+    return {"product": product.id} if product is not None else {}
 
 
 def _overcome(steps: list[Exchange], number: int) -> bool:
@@ -91,7 +111,7 @@ def findings_of(evidence: list[Evidence]) -> tuple[Finding, ...]:
     return tuple(_finding(piece, rules) for piece in evidence)
 
 
-def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
+def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
     from ehlo.knowledge.codes import explain_reply
 
     matching = rules_that_hold(evidence, rules)
@@ -99,21 +119,36 @@ def _finding(evidence: Evidence, rules: tuple[Rule, ...]) -> Finding:
     if not matching:
         return _unknown(evidence, meaning)
     rule, weight = matching[0]
-    subject = _Subject(evidence.subject)
+    subject, blanks = _Subject(evidence.subject), _Blanks(evidence.subject)
     return Finding(
         rule=rule.id,
-        title=rule.title.format_map(subject),
+        title=_sentence(rule.title, subject),
         layer=rule.layer,
         stage=evidence.stage,
         certainty=_certainty(rule, weight),
-        why=rule.why.format_map(subject),
-        fix=tuple(fix.format_map(subject) for fix in rule.fix),
+        why=_sentence(rule.why, subject),
+        fix=(*_settings(rule, evidence), *(fix.format_map(blanks) for fix in rule.fix)),
         refs=rule.refs,
         evidence=evidence.numbers,
         meaning=meaning,
         reply=evidence.reply,
         seen=evidence.seen,
+        alternatives=rule.alternatives,
+        whose=rule.whose,
+        experiment=rule.experiment,
     )
+
+
+def _settings(rule: Rule, evidence: Evidence) -> Iterator[str]:
+    """The advice that names the setting in the words of the software at hand, as far as it is known."""
+    if advice := rule.settings.get(evidence.subject.get("software", "")):
+        yield f"in {name_of(evidence.subject['software'])}: {advice}"
+    if rule.server:
+        replies = (evidence.reply.text,) if evidence.reply is not None else ()
+        found = identify(replies=replies)
+        product = evidence.subject.get("product") or (found.id if found is not None else "")
+        if advice := rule.server.get(product):
+            yield f"if you run this server ({name_of(product)}): {advice}"
 
 
 def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
@@ -138,37 +173,20 @@ def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
     return [meaning, f"{finding.layer} · {finding.title}", finding.why, *(f"try: {fix}" for fix in finding.fix)]
 
 
-def rules_that_hold(evidence: Evidence, rules: tuple[Rule, ...]) -> list[tuple[Rule, int]]:
+def rules_that_hold(evidence: Evidence, rules: Catalogue) -> list[tuple[Rule, int]]:
     """The rules that hold for a piece of evidence with their weights, the one that knows most first."""
-    matching: list[tuple[Rule, int]] = []
-    for rule in rules:
-        if evidence.stage in rule.stages:
-            weights = [when.weight for when in rule.when if _holds(when, evidence)]
-            if weights:
-                matching.append((rule, max(weights)))
-    return sorted(matching, key=lambda match: -match[1])
-
-
-def _holds(when: When, evidence: Evidence) -> bool:
-    if when.errors or when.certificates:
-        return evidence.error in when.errors or evidence.certificate in when.certificates
-    reply = evidence.reply
-    if reply is None:
-        return False
-    if when.codes and not {str(reply.code), f"{reply.category}yz"} & when.codes:
-        return False
-    if when.enhanced:
-        status = reply.enhanced
-        if status is None or not {str(status), status.generic} & when.enhanced:
-            return False
-    text = reply.text
-    if when.text is not None and not when.text.search(text):
-        return False
-    return when.not_text is None or not when.not_text.search(text)
+    if evidence.error:
+        return rules.for_error(evidence.error, evidence.seen, evidence.stage)
+    if evidence.certificate:
+        return rules.for_certificate(evidence.certificate, evidence.stage)
+    return rules.for_reply(evidence.reply, evidence.stage) if evidence.reply is not None else []
 
 
 def _certainty(rule: Rule, weight: int) -> Certainty:
     # A rule that knows no more than the class of a code names the usual causes, no more.
+    # So does one that says itself what else it may be.
+    if rule.alternatives:
+        return "likely"
     return "likely" if weight <= 1 and not any(when.certificates for when in rule.when) else "certain"
 
 
@@ -192,15 +210,27 @@ def _unknown(evidence: Evidence, meaning: str) -> Finding:
 
 
 class _Subject(dict[str, str]):
-    """What a rule's texts name; what is not known in this session is called by its kind."""
+    """What a rule's sentences name; what is not known in this session is called by its kind."""
 
     def __missing__(self, name: str) -> str:
-        return f"the {name}"
+        return "of the client" if name == "helo" else f"the {name}"
+
+
+class _Blanks(dict[str, str]):
+    """The same for what is to be typed: RECIPIENT."""
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
+def _sentence(text: str, subject: _Subject) -> str:
+    said = text.format_map(subject)
+    return "The " + said[4:] if said.startswith("the ") else said
 
 
 def titles_of(rules: Iterable[str]) -> list[tuple[str, str]]:
     """The titles of rules by their ids, in words that fit any session; ids that no rule has are left out."""
     from ehlo.knowledge.rules import load_rules
 
-    titles = {rule.id: rule.title.format_map(_Subject()) for rule in load_rules()}
+    titles = {rule.id: _sentence(rule.title, _Subject()) for rule in load_rules()}
     return [(rule, titles[rule]) for rule in rules if rule in titles]

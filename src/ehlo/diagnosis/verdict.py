@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from ehlo.knowledge.rules import Layer
+from ehlo.knowledge.rules import Layer, Whose
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGES, Stage
 
@@ -21,7 +21,9 @@ class Finding(NamedTuple):
     """A rule that held, with the events that prove it.
 
     `meaning` says what the reply's codes say by themselves; `evidence` has the numbers of the events,
-    `seen` the reply or the message of the error as it came.
+    `seen` the reply or the message of the error as it came. `alternatives` are the rules that the evidence cannot
+    exclude, and `experiment` is what would tell. `whose` mistake it is is seen from the sender: "ours", "theirs",
+    "either" (it cannot be said).
     """
 
     rule: str
@@ -37,6 +39,8 @@ class Finding(NamedTuple):
     reply: Reply | None = None
     seen: str = ""
     alternatives: tuple[str, ...] = ()
+    whose: Whose = "either"
+    experiment: str = ""
 
 
 class Verdict(NamedTuple):

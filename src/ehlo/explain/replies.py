@@ -70,6 +70,8 @@ def _case(code: int, text: str, seen: str) -> Case:
 
 
 def _fragment(text: str) -> Case:
+    # The registry's spelling, for any class (RFC 5248): of failures most is known.
+    text = re.sub(r"\bX(?=\.\d{1,3}\.\d{1,3}\b)", "5", text)
     status, code, address = _STATUS.search(text), _CODE.search(text[:60]), _ADDRESS.search(text)
     joined = " ".join(text.split())
     return Case(

@@ -114,6 +114,34 @@ PRODUCTS = (
 )
 
 
+#: Programs and libraries that send, by the ids that rules and readers of logs and exceptions use.
+SENDERS = {
+    "aiosmtplib": "aiosmtplib",
+    "curl": "curl",
+    "django": "Django",
+    "dotnet": ".NET (MailKit, SmtpClient)",
+    "go": "Go net/smtp",
+    "javamail": "JavaMail / Jakarta Mail",
+    "laravel": "Laravel",
+    "msmtp": "msmtp",
+    "nodemailer": "nodemailer",
+    "phpmailer": "PHPMailer",
+    "rails": "Ruby on Rails (Action Mailer)",
+    "smtplib": "Python smtplib",
+    "spring": "Spring Boot",
+    "swaks": "swaks",
+    "symfony": "Symfony Mailer",
+    "wordpress": "WordPress",
+}
+
+
+def name_of(software: str) -> str:
+    """The name of a program that sends, of a product or a provider; its id where it is not known."""
+    if software in SENDERS:
+        return SENDERS[software]
+    return next((product.name for product in PRODUCTS if product.id == software), software)
+
+
 def identify(banner: str = "", hosts: Iterable[str] = (), replies: Iterable[str] = ()) -> Product | None:
     """The product behind a greeting's text (without its code), host names and texts of replies, or None.
 

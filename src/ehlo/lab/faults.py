@@ -209,13 +209,11 @@ class Faults:
         self._counters: dict[tuple[str, tuple[str, ...]], _Counter] = {}
         self._serial = 0
         self._by_stage: dict[Stage, list[Switch]] = {}
+        #: Whether any is switched on.
+        self.active = False
         self.on_change = on_change
         for fault in faults:
             self.add(fault, own=True)
-
-    def __bool__(self) -> bool:
-        """Whether there is any that is switched on."""
-        return bool(self._by_stage)
 
     @property
     def switches(self) -> tuple[Switch, ...]:
@@ -312,6 +310,7 @@ class Faults:
                 by_stage.setdefault(switch.fault.stage, []).append(switch)
         # In one step: sessions may be asking from another thread.
         self._by_stage = by_stage
+        self.active = bool(by_stage)
         if self.on_change is not None:
             self.on_change()
 

@@ -17,16 +17,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from ehlo.lab.letter import (
+from ehlo.lab.letter import Letter, read_letter
+from ehlo.mime import (
     MAX_DEPTH,
     MAX_HEADER,
     Entity,
     Header,
-    Letter,
     Person,
     find_codec,
     read_date,
-    read_letter,
     read_people,
     walk,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ehlo.lab.letter import Letter, Part, Person, Summary
+from ehlo.lab.letter import Letter, Part, Summary
+from ehlo.mime import Person
 
 JsonObject = dict[str, Any]
 

@@ -130,7 +130,8 @@ class Message(NamedTuple):
     @property
     def text(self) -> str:
         """The text for its reader: the parts in plain text, or else what the HTML shows."""
-        from ehlo.lab.letter import plain_text, read_letter
+        from ehlo.lab.letter import read_letter
+        from ehlo.mime import plain_text
 
         letter = read_letter(self.content)
         return letter.text or plain_text(letter.html)

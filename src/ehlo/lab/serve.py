@@ -116,6 +116,8 @@ class Serve:
     def flow(self) -> Flow:
         """The whole session."""
         conn, persona, limits, answers = self._conn, self._persona, self._policy.limits, self._answers
+        faults, send = self._faults, self._conn.send
+        unbounded = not (limits.commands or limits.seconds)
         receive, closed, tls_due = Receive(limits.idle or inf), State.CLOSED, State.TLS
         try:
             yield from self._enter()
@@ -128,14 +130,18 @@ class Serve:
                 if error.error == "timed-out":
                     yield Send(conn.send(persona.say("timeout")), error.stage)
                 return
-            if self._faults:
+            if faults.active:
                 try:
                     yield from self._with_faults(event)
                 except SessionError:
                     return
             elif type(event) is not ContentBegun:
-                reply = self._bounded(answers.answer(event))  # type: ignore[arg-type]
-                yield Send(self._encode(reply), event.stage)
+                answer = answers.answer(event)  # type: ignore[arg-type]
+                if type(answer) is Reply and answer.code < 500 and unbounded:
+                    # What almost every exchange of every session comes to.
+                    yield Send(send(answer), event.stage)
+                else:
+                    yield Send(self._encode(self._bounded(answer)), event.stage)
             if conn.state is tls_due:
                 yield from self._start_tls("starttls")
 

@@ -121,6 +121,10 @@ class Bench:
         """The rules that the first session ended with."""
         return frozenset(finding.rule for finding in self.verdict.findings)
 
+    def wants(self, experiment: str) -> bool:
+        """Whether what was found says that this experiment would tell more."""
+        return any(finding.experiment == experiment for finding in self.verdict.findings)
+
     @property
     def host(self) -> str:
         """The name of the server, not of the domain whose mail it takes."""
@@ -608,13 +612,11 @@ def _conclude_password(_: Bench, trials: Sequence[Trial]) -> str:
 _POLICY = frozenset({"policy", "reputation", "sender", "greeting"})
 #: Rules that know no more than that a recipient was refused.
 _VAGUE = frozenset({"recipient-refused", "recipient-postponed", "recipient-by-policy", "unknown"})
-#: What time alone mends needs no other experiment.
-_TIME = frozenset({"greylisted"})
 
 
 def _is_policy(bench: Bench) -> bool:
-    """Refused for a reason that may lie with the client or the sender."""
-    if bench.verdict.outcome != "refused" or bench.rules & _TIME:
+    """Refused for a reason that may lie with the client or the sender, and that time alone does not mend."""
+    if bench.verdict.outcome != "refused" or bench.wants("greylist"):
         return False
     known = bench.verdict.layer in _POLICY or bench.verdict.stage in ("banner", "ehlo", "mail")
     return known or bool(bench.rules & _VAGUE)
@@ -622,7 +624,7 @@ def _is_policy(bench: Bench) -> bool:
 
 def _refused_recipient(bench: Bench) -> bool:
     refused = bench.verdict.outcome == "refused" and bench.verdict.stage == "rcpt"
-    return bool(bench.plan.recipients) and refused and not bench.rules & _TIME
+    return bool(bench.plan.recipients) and refused and not bench.wants("greylist")
 
 
 def _certificate_in_the_way(bench: Bench) -> bool:
@@ -660,7 +662,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         "tls-versions",
         "each version of TLS by itself",
-        lambda bench: _is_network(bench) and "tls-failed" in bench.rules,
+        lambda bench: _is_network(bench) and bench.wants("tls-versions"),
         _tls_versions,
         _conclude_versions,
     ),
@@ -674,7 +676,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         "sni",
         "with and without asking for the name",
-        lambda bench: "certificate-wrong-name" in bench.rules,
+        lambda bench: bench.wants("sni"),
         _sni,
         _conclude_sni,
     ),

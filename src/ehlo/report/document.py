@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.outcome import product_of
 from ehlo.report.steps import StepReader
@@ -11,6 +13,10 @@ from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.jsonl import event_to_json
 from ehlo.transcript.redaction import redact
 from ehlo.transcript.transcript import SOFTWARE, Transcript
+
+if TYPE_CHECKING:
+    from ehlo.explain.case import Case
+    from ehlo.explain.logs import Group
 
 SCHEMA = "ehlo/1"
 
@@ -64,7 +70,43 @@ def finding_to_json(finding: Finding) -> dict[str, JsonValue]:
         "refs": list(finding.refs),
         "evidence": list(finding.evidence),
         "or": list(finding.alternatives),
+        "experiment": finding.experiment or None,
+        "whose": finding.whose,
         "seen": finding.seen,
+    }
+
+
+def case_to_json(case: Case, finding: Finding) -> dict[str, JsonValue]:
+    """A case and what it means, as it stands among the results of `ehlo explain`."""
+    accepted = case.reply is not None and case.reply.ok
+    return {
+        "input": case.seen or case.text,
+        "reply": case.code or None,
+        "enhanced_status": case.status or None,
+        "recipient": case.recipient or None,
+        "server": case.server or None,
+        "software": case.software or case.product or None,
+        "stage": finding.stage,
+        "verdict": {
+            "outcome": "accepted" if accepted else "failed" if case.reply is None else "refused",
+            "layer": finding.layer,
+            "findings": [finding_to_json(finding)],
+        },
+    }
+
+
+def group_to_json(group: Group) -> dict[str, JsonValue]:
+    """The same for all failures of one cause in a log."""
+    return {
+        **case_to_json(group.case, group.finding),
+        "count": group.count,
+        "direction": group.direction,
+        "first": group.first.isoformat() if group.first else None,
+        "last": group.last.isoformat() if group.last else None,
+        "domains": [{"name": name, "count": count} for name, count in group.domains],
+        "peers": [{"name": name, "count": count} for name, count in group.peers],
+        "texts": [{"text": text, "count": count} for text, count in group.texts],
+        "examples": [{"line": number, "text": text} for number, text in zip(group.lines, group.examples, strict=True)],
     }
 
 

@@ -11,17 +11,8 @@ from ehlo.report.text import safe, width_of, wrap
 
 def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> Iterator[str]:
     """The lines of a finding; `outcome` ("failed", "note") is its mark."""
-    title = style.plain(safe(f"{finding.layer} · {finding.title}"))
-    lines = wrap(title, style.width - 2)
-    # The rule's id stands at the right where there is room, else on a line of its own.
-    room = style.width - 2 - width_of(lines[-1])
-    rule = finding.rule
-    lines = [style.bold(line) for line in lines]
-    if len(rule) + 2 <= room:
-        lines[-1] += " " * (room - len(rule)) + style.dim(rule)
-    else:
-        lines.append(" " * max(0, style.width - 2 - len(rule)) + style.dim(rule))
-    for number, line in enumerate(lines):
+    title = safe(f"{finding.layer} · {finding.title}")
+    for number, line in enumerate(headline(title, finding.rule, style.width - 2, style)):
         yield f"{style.mark(outcome)} {line}" if number == 0 else f"  {line}"
     # A rule that knows this very answer says all that its code says, and more.
     meaning = finding.meaning if finding.certainty != "certain" else ""
@@ -38,6 +29,18 @@ def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> It
             yield from labelled("seen" if number == 0 else "", f"S: {finding.reply.code}{separator}{text}", style)
     elif finding.seen:
         yield from labelled("seen", finding.seen, style)
+
+
+def headline(title: str, rule: str, width: int, style: Style) -> list[str]:
+    """A title, wrapped, and a rule's id: at the right where there is room, else on a line of its own."""
+    wrapped = wrap(style.plain(title), width)
+    room = width - width_of(wrapped[-1])
+    lines = [style.bold(line) for line in wrapped]
+    if len(rule) + 2 <= room:
+        lines[-1] += " " * (room - len(rule)) + style.dim(rule)
+    else:
+        lines.append(" " * max(0, width - len(rule)) + style.dim(rule))
+    return lines
 
 
 def _alternatives(finding: Finding) -> list[str]:

@@ -39,9 +39,7 @@ def session_page(
     steps = exchanges(transcript.events)
     product = product_of(steps)
     title = transcript.header.target or "a session"
-    about = f"{datetime.fromtimestamp(transcript.header.started, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    if product is not None:
-        about += f" · {product.name}"
+    about = " · ".join(filter(None, (_began(transcript), product.name if product is not None else "")))
     accepted = verdict.outcome == "accepted"
     sections = [
         _verdict_section(transcript, verdict, accepted=accepted),
@@ -240,6 +238,12 @@ def _letter_section(transcript: Transcript, verdict: Verdict) -> str:
     )
 
 
+def _began(transcript: Transcript) -> str:
+    """When a session began; empty where nobody knows, as of one that was pasted."""
+    started = transcript.header.started
+    return f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M:%S} UTC" if started else ""
+
+
 def postmaster_letter(transcript: Transcript, verdict: Verdict) -> str:
     """A text for whoever runs the server: when, from where, what was said, and the question."""
     connected = next((event for event in transcript.events if event.kind == "connect" and event.fact("address")), None)
@@ -250,7 +254,7 @@ def postmaster_letter(transcript: Transcript, verdict: Verdict) -> str:
         "",
         f"a session with your server {transcript.header.target} ({address}) did not come to its end.",
         "",
-        f"Time:  {datetime.fromtimestamp(transcript.header.started, UTC):%Y-%m-%d %H:%M:%S} UTC",
+        f"Time:  {_began(transcript) or 'unknown'}",
         f"From:  {local or 'unknown'}",
         f"Stage: {verdict.stage}",
         "",

@@ -100,7 +100,8 @@ class Recorder:
 
         A session that is shown again from its file shows the same times as while it ran.
         """
-        return round(self._clock() - self._zero, 6)
+        # A quarter of the price of round(), which a lab would pay some hundred thousand times a second.
+        return int((self._clock() - self._zero) * 1e6 + 0.5) / 1e6
 
     def add(
         self,
@@ -122,7 +123,7 @@ class Recorder:
 
     def add_lines(self, who: Who, stage: Stage, data: bytes) -> float:
         """Record the lines in `data`, which were sent just now; gives the time."""
-        t = round(self._clock() - self._zero, 6)
+        t = int((self._clock() - self._zero) * 1e6 + 0.5) / 1e6
         if data and data.find(b"\n") == len(data) - 1:
             self.put(_new(Event, (t, who, "line", stage, data, None, NO_FACTS)))
         else:

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ehlo import __version__
-from ehlo.lab.letter import html_document, part_content, plain_text, read_letter
+from ehlo.lab.letter import html_document, part_content, read_letter
 from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
 from ehlo.lab.store import Store, Stored
+from ehlo.mime import plain_text
 from ehlo.web.context import Json, context_of
 
 JsonObject = dict[str, Any]

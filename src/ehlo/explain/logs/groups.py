@@ -16,7 +16,6 @@ from ehlo.diagnosis.verdict import Finding
 from ehlo.explain.case import Case, explain_case
 from ehlo.explain.logs.found import Direction
 from ehlo.explain.logs.reader import Entry
-from ehlo.transcript.event import JsonValue
 
 #: Masked texts whose meaning is remembered: many more than a server's log has; bounds memory where a log is hostile.
 _REMEMBERED = 20_000
@@ -47,34 +46,6 @@ class Group(NamedTuple):
     examples: tuple[str, ...]
     lines: tuple[int, ...]
     case: Case
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The group as it stands in the document of `--json`."""
-        finding, case = self.finding, self.case
-        return {
-            "count": self.count,
-            "direction": self.direction,
-            "first": self.first.isoformat() if self.first else None,
-            "last": self.last.isoformat() if self.last else None,
-            "domains": [{"name": name, "count": count} for name, count in self.domains],
-            "peers": [{"name": name, "count": count} for name, count in self.peers],
-            "texts": [{"text": text, "count": count} for text, count in self.texts],
-            "examples": [
-                {"line": number, "text": text} for number, text in zip(self.lines, self.examples, strict=True)
-            ],
-            "software": case.software or None,
-            "input": case.seen or case.text,
-            "reply": case.code or None,
-            "enhanced_status": case.status or None,
-            "recipient": case.recipient or None,
-            "server": case.server or None,
-            "stage": finding.stage,
-            "verdict": {
-                "outcome": "failed" if case.reply is None else "refused",
-                "layer": finding.layer,
-                "findings": [_finding_to_json(finding)],
-            },
-        }
 
 
 def masked(case: Case) -> str:
@@ -218,20 +189,3 @@ class _Tally:
             tuple(number for number, _ in examples),
             case,
         )
-
-
-def _finding_to_json(finding: Finding) -> dict[str, JsonValue]:
-    return {
-        "rule": finding.rule,
-        "title": finding.title,
-        "layer": finding.layer,
-        "stage": finding.stage,
-        "certainty": finding.certainty,
-        "meaning": finding.meaning,
-        "why": finding.why,
-        "fix": list(finding.fix),
-        "refs": list(finding.refs),
-        "evidence": list(finding.evidence),
-        "or": list(finding.alternatives),
-        "seen": finding.seen,
-    }

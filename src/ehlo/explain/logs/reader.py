@@ -131,7 +131,8 @@ def _entry(hit: Hit, today: date) -> Entry | None:
     if found is None:
         return None
     direction, case, queue, peer = found
-    case = case._replace(software=product, seen=head.message)
+    case = case._replace(seen=head.message)
+    case = case._replace(product=product) if direction == "in" else case._replace(software=product)
     return Entry(head.when, head.host, product, queue, direction, case, (hit.number, line), peer)
 
 

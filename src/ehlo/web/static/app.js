@@ -278,8 +278,14 @@ const loadSessions = loader(async () => {
   paint("sessions", "detail");
 });
 
+/** Changes of faults: how many were begun, and how many of these are under way. */
+const faultChanges = { begun: 0, open: 0 };
+
 const loadFaults = loader(async () => {
+  const before = faultChanges.begun;
   const answer = await api("GET", "faults");
+  // Asked before a change was made, it would turn a switch back under the hand; the change asks again.
+  if (faultChanges.open || faultChanges.begun !== before) return;
   state.faults = answer.faults;
   state.stages = answer.stages;
   paint("faults", "header");
@@ -1029,7 +1035,10 @@ async function chooseScenario(name) {
 function faultRow(fault) {
   const id = encodeURIComponent(fault.id);
   async function change(method, body) {
+    faultChanges.begun += 1;
+    faultChanges.open += 1;
     await attempt(() => api(method, `fault/${id}`, body));
+    faultChanges.open -= 1;
     loadFaults();
   }
   return el("li", { class: fault.enabled ? "fault-row" : "fault-row off", "data-testid": "fault-row", "data-id": fault.id },
