@@ -67,6 +67,7 @@ const kept = new WeakMap(); // of a list: its nodes by key, each with the signat
 function reconcile(parent, items, keyOf, signatureOf, make) {
   const old = kept.get(parent) || new Map();
   const now = new Map();
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   const keys = new Set(items.map(keyOf));
   for (const [key, entry] of old) if (!keys.has(key)) entry.node.remove();
   let at = parent.firstChild;
@@ -87,13 +88,15 @@ function reconcile(parent, items, keyOf, signatureOf, make) {
     else parent.insertBefore(entry.node, at);
   });
   kept.set(parent, now);
+  // A row that was moved has lost the focus; one that was made anew has passed it on.
+  if (focused && focused.isConnected && document.activeElement === document.body) focused.focus({ preventScroll: true });
 }
 
 /** Put a node in another's place; the focus goes with it. */
 function swap(old, node) {
   const focused = old.contains(document.activeElement) ? document.activeElement.dataset.testid : "";
   old.replaceWith(node);
-  const heir = focused && node.querySelector(`[data-testid="${focused}"]`);
+  const heir = focused && (node.dataset.testid === focused ? node : node.querySelector(`[data-testid="${focused}"]`));
   if (heir) heir.focus({ preventScroll: true });
 }
 
@@ -214,21 +217,23 @@ async function api(method, where, body) {
   throw new Error(answer.Error || `The lab answers ${response.status}.`);
 }
 
-/** A loader that runs once at a time, and once more if it was asked for meanwhile. */
+/** A loader that runs once at a time, and once more if it was asked for meanwhile. `asking`: its answer is still to
+ * come, and will not know of what happens now. */
 function loader(work) {
   let running = false;
   let again = false;
-  return async function load() {
+  async function load() {
     if (running) {
       again = true;
       return;
     }
-    running = true;
+    running = load.asking = true;
     try {
       await work();
     } catch (error) {
       if (state.live !== "reconnecting") notice(error.message);
     }
+    load.asking = false;
     setTimeout(() => {
       running = false;
       if (again) {
@@ -236,7 +241,9 @@ function loader(work) {
         load();
       }
     }, 120);
-  };
+  }
+  load.asking = false;
+  return load;
 }
 
 /** Do something and say what went wrong, if it did. */
@@ -373,8 +380,8 @@ function setLive(live) {
 function messageCame(message) {
   const list = state.messages;
   arrived.push(message);
-  if (list.query) loadMessages();
-  else if (list.start === 0 && list.loaded && upsert(list.rows, message, "ID")) list.total += 1;
+  if (list.query || loadMessages.asking) loadMessages();
+  if (!list.query && list.start === 0 && list.loaded && upsert(list.rows, message, "ID")) list.total += 1;
   loadLab();
   paint("messages", "detail", "announce");
 }
@@ -386,6 +393,7 @@ function sessionCame(session) {
     const known = list.rows.some((row) => row.number === session.number);
     if (known || session.number > newest) if (upsert(list.rows, session, "number")) list.total += 1;
   } else if (list.rows.some((row) => row.number === session.number)) upsert(list.rows, session, "number");
+  if (loadSessions.asking) loadSessions();
   const open = state.session;
   if (open && open.number === session.number) {
     const { findings, ...summary } = session; // the open one has its findings in full
@@ -609,6 +617,11 @@ function pager(node, list, view) {
 /** Back from a detail the focus returns to its row. */
 function refocus(list) {
   if (!state.refocus || !list.offsetParent) return;
+  // Whoever has begun to type a search meanwhile keeps the focus.
+  if (document.activeElement.matches("input:not([type=checkbox]), textarea, select")) {
+    state.refocus = "";
+    return;
+  }
   const row = rowsOf(list).find((one) => one.dataset.id === state.refocus) || rowsOf(list)[0];
   state.refocus = "";
   if (row) row.focus();
@@ -1188,8 +1201,10 @@ function back() {
 
 function focusSearch() {
   if (state.route.view !== "messages") location.hash = listHash("messages");
-  // The view has to be there before it can take the focus.
-  setTimeout(() => byId("search").focus(), state.route.view === "messages" ? 0 : 60);
+  const search = byId("search");
+  // At once, or the next key would be lost; but the view has to be there before it can take the focus.
+  if (search.offsetParent) search.focus();
+  else setTimeout(() => search.focus(), 60);
   return true;
 }
 
