@@ -12,10 +12,12 @@ from ehlo.diagnosis.evidence import Evidence
 from ehlo.diagnosis.judge import rules_that_hold
 from ehlo.knowledge.codes import enhanced_codes, explain_reply, meaning_of_code, meaning_of_enhanced, reply_codes
 from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
-from ehlo.knowledge.products import PRODUCTS, identify
-from ehlo.knowledge.rules import Rule, RuleError, load_rules, parse_rules
+from ehlo.knowledge.products import PRODUCTS, SENDERS, identify
+from ehlo.knowledge.rules import LAYERS, Rule, RuleError, load_rules, parse_rules
+from ehlo.lab.scenario import load_scenario
 from ehlo.net.certificates import _PROBLEMS
 from ehlo.net.errors import NETWORK_ERRORS
+from ehlo.probe.experiments import EXPERIMENTS
 from ehlo.smtp.deviations import Deviation
 from ehlo.smtp.reply import EnhancedStatus, Reply, ReplyReader
 from ehlo.smtp.stages import Stage
@@ -35,9 +37,11 @@ def reply_of(text: str) -> Reply:
 
 def evidence_for(rule: Rule, stage: Stage, example: str) -> list[Evidence]:
     """An example is a reply, or what came in the place of one where a rule is about an error."""
-    errors = [error for when in rule.when for error in when.errors]
-    if errors and not example[:3].isdecimal():
-        return [Evidence(stage, (0,), error=error, seen=example) for error in sorted(errors)]
+    errors = sorted(error for when in rule.when for error in when.errors)
+    problems = sorted(problem for when in rule.when for problem in when.certificates)
+    if all(when.errors or when.certificates for when in rule.when) or not example[:3].isdecimal():
+        found = [Evidence(stage, (0,), error=error, seen=example) for error in errors]
+        return found + [Evidence(stage, (0,), certificate=problem, seen=example) for problem in problems]
     return [Evidence(stage, (0,), reply_of(example))]
 
 
@@ -72,7 +76,30 @@ def test_rule_is_well_formed(rule: Rule) -> None:
     assert not rule.title.endswith(".")
     assert rule.why.endswith((".", "?"))
     by_words = any(when.codes or when.enhanced or when.text for when in rule.when)
-    assert bool(rule.examples) == by_words, "a rule about what is said has examples, another has none"
+    assert bool(rule.examples) or not by_words, "a rule about what is said has examples"
+    # What is said of a client is proved by tests/test_duties.py, what an experiment shows by tests/probe.
+    assert rule.examples or rule.scenario or rule.id.startswith(("client-", "proved-")), "a rule is proved"
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.scenario], ids=lambda rule: rule.id)
+def test_a_scenario_ends_with_its_rule(rule: Rule) -> None:
+    # tests/lab/test_scenarios.py runs them all, and looks which rule comes first.
+    assert load_scenario(rule.scenario).rule == rule.id
+
+
+def test_links_between_rules() -> None:
+    experiments = {experiment.name for experiment in EXPERIMENTS}
+    programs = {*SENDERS, *(product.id for product in PRODUCTS)}
+    for rule in RULES:
+        assert all(RULES.get(other) for other in rule.alternatives), rule.id
+        assert rule.id not in rule.alternatives
+        assert rule.experiment in {"", *experiments}, rule.id
+        assert {*rule.settings, *rule.server} <= programs, rule.id
+
+
+def test_there_are_rules_enough() -> None:
+    assert len(RULES) >= 150
+    assert {rule.layer for rule in RULES} == set(LAYERS)
 
 
 def test_conditions_name_errors_that_exist() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from ehlo.diagnosis.judge import judge
+from ehlo.diagnosis.evidence import Evidence
+from ehlo.diagnosis.judge import findings_of, judge
+from ehlo.diagnosis.verdict import Verdict
 from ehlo.knowledge.rules import load_rules
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.scenario import load_scenario, make_fault
@@ -20,7 +22,9 @@ from ehlo.probe.plan import Plan, Timeouts
 from ehlo.probe.target import parse_target
 from ehlo.probe.walk import client_session
 from ehlo.smtp.address import parse_path
+from ehlo.smtp.reply import Reply
 from ehlo.smtp.sasl import Credentials
+from ehlo.smtp.stages import Stage
 from ehlo.transcript.event import Event
 from ehlo.transcript.transcript import Header, Transcript
 
@@ -233,6 +237,66 @@ def test_nothing_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
         sessions(plan_for(lab, message=b"Subject: x\r\n\r\n"))
         assert lab.messages == []
         assert 2 <= len(lab.sessions) <= 16
+
+
+def trial(what: str, worked: bool) -> Trial:
+    return Trial(what, worked, "")
+
+
+YES, NO = trial("it", True), trial("it", False)
+#: What each experiment concludes from its trials, of a session that failed at a stage with port 25.
+CONCLUSIONS: list[tuple[str, str, list[Trial], str]] = [
+    ("ports", "connect", [trial("port 25, STARTTLS", False), trial("port 587, STARTTLS", True)], "port-blocked"),
+    ("ports", "banner", [trial("port 25, STARTTLS", False), trial("port 587, STARTTLS", True)], "other-port"),
+    ("ports", "connect", [trial("port 25, STARTTLS", False), trial("port 587, STARTTLS", False)], "no-port-works"),
+    ("ports", "connect", [trial("port 25, STARTTLS", True)], "works-now"),
+    ("modes", "tls", [YES], "other-tls-mode"),
+    ("addresses", "connect", [trial("192.0.2.1", True), trial("2001:db8::1", False)], "ipv6-broken"),
+    ("addresses", "connect", [trial("192.0.2.1", False), trial("2001:db8::1", True)], "ipv4-broken"),
+    ("addresses", "connect", [trial("192.0.2.1", False), trial("192.0.2.2", True)], "one-address-broken"),
+    ("tls-versions", "tls", [trial("TLS 1.3", False), trial("TLS 1.2", True)], "other-tls-version"),
+    ("tls-versions", "tls", [trial("TLS 1.3", False), trial("TLS 1.1", True)], "only-old-tls"),
+    ("tls-versions", "tls", [trial("TLS 1.3", False), trial("TLS 1.2", False)], "no-tls-version"),
+    ("verification", "tls", [YES], "certificate-alone"),
+    ("sni", "tls", [YES, NO], "sni-matters"),
+    ("patience", "banner", [YES], "patience-helps"),
+    ("patience", "banner", [NO], "patience-does-not-help"),
+    ("sizes", "message", [YES, NO], "path-mtu"),
+    ("helo", "rcpt", [NO, YES], "helo-is-the-cause"),
+    ("helo", "rcpt", [NO, NO], "not-the-helo"),
+    ("senders", "mail", [trial("the login as sender", True)], "sender-must-be-login"),
+    ("senders", "mail", [trial("the null sender", True)], "sender-is-the-cause"),
+    ("senders", "mail", [trial("the null sender", False)], "not-the-sender"),
+    ("recipients", "rcpt", [YES, NO], "this-recipient-alone"),
+    ("recipients", "rcpt", [YES, Trial("it", False, "", "recipient-refused")], "recipient-and-unknown-alike"),
+    ("recipients", "rcpt", [NO, YES], "nobody-there-accepted"),
+    ("own-address", "rcpt", [NO], "no-name-here"),
+    ("own-address", "rcpt", [YES, NO], "name-does-not-lead-back"),
+    ("lists", "rcpt", [YES, NO], "listed-here"),
+    ("lists", "rcpt", [YES, YES], "not-listed"),
+    ("control", "rcpt", [YES], "it-is-them"),
+    ("control", "rcpt", [NO], "it-is-us"),
+    ("password", "auth", [NO], "password-mangled"),
+    ("greylist", "rcpt", [NO, YES], "greylist-passed"),
+    ("greylist", "rcpt", [NO, NO], "greylist-not-passed"),
+]
+
+
+@pytest.mark.parametrize(("name", "stage", "trials", "cause"), CONCLUSIONS)
+def test_what_is_concluded(name: str, stage: Stage, trials: list[Trial], cause: str) -> None:
+    plan = Plan(parse_target("192.0.2.1"), recipients=(parse_path("<x@example.com>"),))
+    refusal = Evidence(stage, (), Reply(550, ("no",)))
+    verdict = Verdict("failed", stage, None, False, findings_of([refusal]))
+    bench = Bench(plan, Transcript(Header("client", 0.0), []), verdict, lambda _: None, SOON)
+    (experiment,) = (it for it in EXPERIMENTS if it.name == name)
+    assert experiment.conclude(bench, trials) == cause
+
+
+def test_every_proof_is_proved() -> None:
+    proofs = {
+        error for rule in load_rules() if rule.id.startswith("proved-") for it in rule.when for error in it.errors
+    }
+    assert proofs == {cause for *_, cause in CONCLUSIONS}
 
 
 def test_every_proof_has_its_rule() -> None:
