@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import client, process, server
+from bench import client, explain, process, server
 from bench.measure import Figure
 from bench.remarks import REMARKS
 
@@ -23,6 +23,7 @@ _BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "lab": server.figures,
     "fixture": server.fixture,
     "memory": server.memory,
+    "explain": explain.figures,
 }
 _RUNS, _QUICK_RUNS = 7, 1
 _HOW = (
