@@ -17,7 +17,7 @@ from ehlo.explain.detect import KINDS, kind_of
         (b'{"format": "smtp-transcript", "version": 1}\n', "transcript"),
         (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "pcap"),
         (b"\x0a\x0d\x0d\x0a\x1c\x00\x00\x00", "pcap"),
-        (gzip.compress(b"x"), "log"),
+        (gzip.compress(b"x", mtime=0), "log"),
         (b"Nov  4 10:00:00 mx postfix/smtp[1]: ABC: to=<a@b.example>, status=sent\n", "log"),
         (b"2026-11-04 10:00:00 1tABCD-000000001Ab-2x <= a@b.example H=x [192.0.2.1]\n", "log"),
         (b"2026-11-04T10:00:00.123+00:00 mx sendmail[1]: x: to=<a@b.example>, stat=Sent\n", "log"),
