@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ehlo.knowledge.catalogue import Match
+from ehlo.knowledge.catalogue import WORDS, Match
 from ehlo.knowledge.literals import demands_of
 from ehlo.knowledge.rules import When, load_rules, parse_rules
 from ehlo.smtp.reply import Reply
@@ -17,7 +17,7 @@ from ehlo.smtp.stages import STAGES, Stage
 
 RULES = load_rules()
 EXAMPLES = [example for rule in RULES for example in rule.examples + rule.counterexamples if example[:3].isdecimal()]
-WORDS = sorted({word for example in EXAMPLES for word in example.split()})
+PIECES = sorted({word for example in EXAMPLES for word in example.split()})
 PATTERNS = sorted({pattern for rule in RULES for when in rule.when for pattern in when.text})
 
 
@@ -56,7 +56,7 @@ def test_all_examples(stage: Stage) -> None:
 @given(
     st.sampled_from([421, 450, 451, 452, 500, 501, 503, 530, 535, 550, 552, 553, 554, 571]),
     st.lists(
-        st.sampled_from(WORDS) | st.sampled_from(EXAMPLES).map(lambda it: it[4:]) | st.text(max_size=12), max_size=6
+        st.sampled_from(PIECES) | st.sampled_from(EXAMPLES).map(lambda it: it[4:]) | st.text(max_size=12), max_size=6
     ),
     st.sampled_from(STAGES),
 )
@@ -64,7 +64,14 @@ def test_any_reply(code: int, pieces: list[str], stage: Stage) -> None:
     reply = Reply(code, (" ".join(pieces),))
     found = by_looking(reply, stage)
     assert RULES.for_reply(reply, stage) == found
-    assert RULES.weights(reply).get(stage, -1) == (found[0][1] if found else -1)
+    known = max((matches[0][1] for at in STAGES if (matches := by_looking(reply, at))), default=-1)
+    assert RULES.knows_words(reply) == (known >= WORDS)
+    somewhere = by_looking(reply, RULES.stage_of(reply))
+    assert (somewhere[0][1] if somewhere else -1) == known
+    here = by_looking(reply, RULES.stage_of(reply, stage))
+    if RULES.stage_of(reply, stage) != stage:
+        assert here[0][1] == known >= WORDS
+        assert not found or found[0][1] < WORDS
 
 
 @given(st.sampled_from(PATTERNS).flatmap(lambda it: st.tuples(st.just(it), st.from_regex(re.compile(it, re.ASCII)))))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, masked_evidence, session_subject
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
 from ehlo.knowledge.catalogue import Catalogue
-from ehlo.knowledge.products import identify, name_of
+from ehlo.knowledge.products import identify, name_of, speaks_like
 from ehlo.knowledge.rules import Rule
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGES, Stage
@@ -127,7 +127,7 @@ def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
         stage=evidence.stage,
         certainty=_certainty(rule, weight),
         why=_sentence(rule.why, subject),
-        fix=(*_settings(rule, evidence), *(fix.format_map(blanks) for fix in rule.fix)),
+        fix=(*_settings(rule, evidence), *[fix.format_map(blanks) if "{" in fix else fix for fix in rule.fix]),
         refs=rule.refs,
         evidence=evidence.numbers,
         meaning=meaning,
@@ -144,9 +144,9 @@ def _settings(rule: Rule, evidence: Evidence) -> Iterator[str]:
     if advice := rule.settings.get(evidence.subject.get("software", "")):
         yield f"in {name_of(evidence.subject['software'])}: {advice}"
     if rule.server:
-        replies = (evidence.reply.text,) if evidence.reply is not None else ()
-        found = identify(replies=replies)
-        product = evidence.subject.get("product") or (found.id if found is not None else "")
+        known = evidence.subject.get("product")
+        said = evidence.reply.text if evidence.reply is not None else ""
+        product = known or next((product for product in rule.server if speaks_like(product, said)), "")
         if advice := rule.server.get(product):
             yield f"if you run this server ({name_of(product)}): {advice}"
 
@@ -224,6 +224,8 @@ class _Blanks(dict[str, str]):
 
 
 def _sentence(text: str, subject: _Subject) -> str:
+    if "{" not in text:
+        return text
     said = text.format_map(subject)
     return "The " + said[4:] if said.startswith("the ") else said
 

@@ -15,9 +15,6 @@ from ehlo.knowledge.rules import load_rules
 from ehlo.smtp.reply import EnhancedStatus, Reply
 from ehlo.smtp.stages import STAGES, Stage
 
-#: A rule that weighs as much knows the words of a reply, and not its codes alone.
-WORDS = 8
-
 
 class Case(NamedTuple):
     """One answer or failure.
@@ -81,7 +78,7 @@ def is_known(case: Case) -> bool:
     """Whether anything can be said of a case: it has a code or an error, or a rule knows its words."""
     if case.code or case.status or case.error or case.certificate:
         return True
-    return case.reply is not None and max(load_rules().weights(case.reply).values(), default=0) >= WORDS
+    return case.reply is not None and load_rules().knows_words(case.reply)
 
 
 def _evidence(case: Case) -> Evidence:
@@ -96,22 +93,8 @@ def _evidence(case: Case) -> Evidence:
         return max(candidates, key=lambda it: (_weight(it), it.stage == "rcpt"))
     # Servers judge late: a fault of HELO shows at RCPT, one of the sender after the dot. But a refused login is
     # about the login, whatever words stand in it.
-    at = stage if stage == "auth" else _stage_of(reply, stage)
+    at = stage if stage == "auth" else load_rules().stage_of(reply, stage)
     return Evidence(at, (), reply, seen=seen, subject=subject)
-
-
-def _stage_of(reply: Reply, stage: Stage | None) -> Stage:
-    """The stage at which most is known of a reply that came at a stage, or nobody says where."""
-    weights = load_rules().weights(reply)
-
-    def knowledge(at: Stage) -> tuple[bool, bool, int]:
-        weight = weights.get(at, -1)
-        if stage is None:
-            return False, False, 2 * weight + (at == "rcpt")
-        # What was said outweighs where it was said, if a rule knows the words.
-        return weight >= WORDS, at == stage, weight
-
-    return max(STAGES, key=knowledge)
 
 
 def _weight(evidence: Evidence) -> int:

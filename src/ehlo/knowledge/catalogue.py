@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ehlo.knowledge.literals import SIZE, Demands, demands_of, grams
 from ehlo.smtp.reply import EnhancedStatus, Reply
+from ehlo.smtp.stages import STAGES
 
 if TYPE_CHECKING:
     from ehlo.knowledge.rules import Rule, When
@@ -42,6 +43,8 @@ class _Entry(NamedTuple):
 #: What a literal costs that is too short to be filed by, for each time that it is shorter than this many characters.
 _SHORT = 3000
 _ORDER = attrgetter("order")
+#: Conditions that weigh as much know the words of a reply, and not its codes alone.
+WORDS = 8
 #: The names that conditions know a code by.
 Names = tuple[str, ...]
 #: A rule that holds, and how much it knows.
@@ -100,8 +103,9 @@ class Catalogue:
             for when in rule.when:
                 self._file(number, rule, when, keys)
         self._grams = frozenset(self._by_gram)
-        # A reply is first weighed, and then explained.
-        self._said = lru_cache(maxsize=64)(self._search)
+        # Of a reply first its stage is asked for, and then what holds there; and codes are few.
+        self._holding = lru_cache(maxsize=64)(self._search)
+        self._coded = lru_cache(maxsize=4096)(self._find_coded)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
@@ -115,35 +119,38 @@ class Catalogue:
 
     def for_reply(self, reply: Reply, stage: Stage) -> list[Match]:
         """The rules that hold for a reply at a stage, the one that knows most first."""
-        text, codes, statuses, said = self._said(reply)
-        found = [entry for entry in said if stage in entry.rule.stages]
-        for name in codes + statuses:
-            for entry in self._by_code.get(name, ()):
-                if stage in entry.rule.stages and _holds(entry, codes, statuses, text):
-                    found.append(entry)
-        return _heaviest(found)
+        return _each_once(entry for entry in self._holding(reply) if stage in entry.rule.stages)
 
-    def weights(self, reply: Reply) -> dict[Stage, int]:
-        """How much is known of a reply at each stage: the weight of the rule that knows most, where any holds."""
-        text, codes, statuses, said = self._said(reply)
-        best: dict[Stage, int] = {}
-        coded = [entry for name in codes + statuses for entry in self._by_code.get(name, ())]
-        for entry in said + [it for it in coded if _holds(it, codes, statuses, text)]:
-            weight = entry.weight
-            for stage in entry.rule.stages:
-                if best.get(stage, -1) < weight:
-                    best[stage] = weight
-        return best
+    def stage_of(self, reply: Reply, stage: Stage | None = None) -> Stage:
+        """The stage at which most is known of a reply that came at `stage`, or nobody says where.
+
+        What was said outweighs where it was said, if a rule knows the words: servers judge late. At equal knowledge
+        most refusals are of recipients.
+        """
+        holding = self._holding(reply)
+        if stage is not None:
+            holding = [entry for entry in holding if entry.weight >= WORDS]
+            if not holding or any(stage in entry.rule.stages for entry in holding):
+                return stage
+        stages = {at for entry in holding if entry.weight == holding[0].weight for at in entry.rule.stages}
+        if not stages or "rcpt" in stages:
+            return "rcpt" if stage is None or stages else stage
+        return next(at for at in STAGES if at in stages)
+
+    def knows_words(self, reply: Reply) -> bool:
+        """Whether any rule knows the words of a reply, and not its codes alone."""
+        return any(entry.weight >= WORDS for entry in self._holding(reply))
 
     def for_error(self, error: str, seen: str, stage: Stage) -> list[Match]:
         """The rules that hold for an error below SMTP, in whose place `seen` came."""
         seen = seen.lower()
         entries = [entry for entry in self._by_error.get(error, ()) if stage in entry.rule.stages]
-        return _heaviest([entry for entry in entries if entry.when.says(seen)])
+        return _each_once(sorted((entry for entry in entries if entry.when.says(seen)), key=_ORDER))
 
     def for_certificate(self, problem: str, stage: Stage) -> list[Match]:
         """The rules that hold for what is wrong with a certificate."""
-        return _heaviest([entry for entry in self._by_certificate.get(problem, ()) if stage in entry.rule.stages])
+        entries = [entry for entry in self._by_certificate.get(problem, ()) if stage in entry.rule.stages]
+        return _each_once(sorted(entries, key=_ORDER))
 
     def _file(self, number: int, rule: Rule, when: When, keys: Keys) -> None:
         words = tuple(pattern for pattern in when.not_text if not _META.search(pattern))
@@ -165,8 +172,8 @@ class Catalogue:
             for name in when.enhanced or when.codes:
                 self._by_code.setdefault(name, []).append(entry)
 
-    def _search(self, reply: Reply) -> tuple[str, Names, Names, list[_Entry]]:
-        """A reply's text and codes, and the conditions that hold for them and ask for a text, at any stage.
+    def _search(self, reply: Reply) -> list[_Entry]:
+        """The conditions that hold for a reply, whatever its stage, the heaviest first.
 
         (Every reply goes through here, so the tests stand in the order of what they cost.)
         """
@@ -186,7 +193,20 @@ class Catalogue:
             and it.search(text)
             and _holds(it.entry, codes, statuses, text)
         ]
-        return text, codes, statuses, found
+        always, unless = self._coded(codes, statuses)
+        found += always
+        found += [entry for entry in unless if _holds(entry, codes, statuses, text)]
+        found.sort(key=_ORDER)
+        return found
+
+    def _find_coded(self, codes: Names, statuses: Names) -> tuple[list[_Entry], list[_Entry]]:
+        """The conditions that ask for these codes and no text: those that hold, and those that some words forbid."""
+        asked = (entry for name in codes + statuses for entry in self._by_code.get(name, ()))
+        holding = [entry for entry in asked if _holds(entry, codes, statuses, "")]
+        return (
+            [entry for entry in holding if not (entry.not_words or entry.not_patterns)],
+            [entry for entry in holding if entry.not_words or entry.not_patterns],
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -243,9 +263,8 @@ def _holds(entry: _Entry, codes: Names, statuses: Names, text: str) -> bool:
     return not entry.not_patterns or not any(compiled(pattern).search(text) for pattern in entry.not_patterns)
 
 
-def _heaviest(entries: list[_Entry]) -> list[Match]:
-    """Each rule once, with the weight of the best of its conditions that hold, the one that knows most first."""
-    entries.sort(key=_ORDER)
+def _each_once(entries: Iterable[_Entry]) -> list[Match]:
+    """Each rule once, with the weight of the first of its conditions."""
     first: dict[str, Match] = {}
     for entry in entries:
         first.setdefault(entry.rule.id, (entry.rule, entry.weight))

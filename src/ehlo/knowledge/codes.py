@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from ehlo.knowledge.data import read_data
@@ -74,9 +74,13 @@ def explain_reply(reply: Reply) -> str:
 
     Empty when no table knows them.
     """
-    status = reply.enhanced
-    meanings = [meaning_of_code(reply.code)]
-    if status is not None and status.category == reply.category:
+    return _explain(reply.code, reply.enhanced)
+
+
+@lru_cache(maxsize=4096)
+def _explain(code: int, status: EnhancedStatus | None) -> str:
+    meanings = [meaning_of_code(code)]
+    if status is not None and status.category == code // 100:
         enhanced = meaning_of_enhanced(status)
         # X.0.0 says nothing that the basic code does not say.
         if enhanced is not None and (status.subject or status.detail):

@@ -6,7 +6,7 @@ tenth of the time. To teach it a product, add a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -114,6 +114,9 @@ PRODUCTS = (
 )
 
 
+#: What replies have in them, in lower case.
+_REPLY_SIGNS = {product.id: tuple(sign.lower() for sign in product.reply) for product in PRODUCTS if product.reply}
+
 #: Programs and libraries that send, by the ids that rules and readers of logs and exceptions use.
 SENDERS = {
     "aiosmtplib": "aiosmtplib",
@@ -142,18 +145,28 @@ def name_of(software: str) -> str:
     return next((product.name for product in PRODUCTS if product.id == software), software)
 
 
-def identify(banner: str = "", hosts: Iterable[str] = (), replies: Iterable[str] = ()) -> Product | None:
+def speaks_like(product: str, said: str) -> bool:
+    """Whether a reply's text is worded as a product words it, by the product's id."""
+    said = said.lower()
+    return any(sign in said for sign in _REPLY_SIGNS.get(product, ()))
+
+
+def identify(banner: str = "", hosts: Sequence[str] = (), replies: Iterable[str] = ()) -> Product | None:
     """The product behind a greeting's text (without its code), host names and texts of replies, or None.
 
     The server's name outweighs its greeting, and that its replies, in which servers quote each other.
     """
-    names = tuple("." + host.lower().rstrip(".") for host in hosts)
-    host, _, rest = banner.lower().partition(" ")
-    # The greeting begins with the host's name (RFC 5321 §4.2), which may be mailpit.example.com.
-    greeting = f" {rest} " if "." in host else f"{banner.lower()} "
-    texts = tuple(reply.lower() for reply in replies)
-    return (
-        next((it for it in PRODUCTS if any(name.endswith("." + end) for end in it.host for name in names)), None)
-        or next((it for it in PRODUCTS if any(sign.lower() in greeting for sign in it.banner)), None)
-        or next((it for it in PRODUCTS if any(sign.lower() in text for sign in it.reply for text in texts)), None)
-    )
+    if hosts:
+        names = tuple("." + host.lower().rstrip(".") for host in hosts)
+        for product in PRODUCTS:
+            if any(name.endswith("." + end) for end in product.host for name in names):
+                return product
+    if banner:
+        host, _, rest = banner.lower().partition(" ")
+        # The greeting begins with the host's name (RFC 5321 §4.2), which may be mailpit.example.com.
+        greeting = f" {rest} " if "." in host else f"{banner.lower()} "
+        for product in PRODUCTS:
+            if any(sign.lower() in greeting for sign in product.banner):
+                return product
+    texts = list(replies)
+    return next((product for product in PRODUCTS for text in texts if speaks_like(product.id, text)), None)
