@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from peers.fixtures import (
     aiosmtpd_server,
@@ -21,6 +22,10 @@ from peers.fixtures import (
     sendmail_server,
     sink_server,
 )
+
+#: How long an example may take says something of the machine alone.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 __all__ = [
     "aiosmtpd_server",

@@ -22,6 +22,13 @@ recipient · The mailbox for RECIPIENT is full                       mailbox-ful
         452 4.2.2 The email account that you tried to reach is over quota
   lab   ehlo lab --scenario mailbox-over-quota
   refs  RFC 3463 §3.3
+
+  Settings of the server, if it is yours
+    Postfix: mailbox_size_limit, virtual_mailbox_limit; with Dovecot quota:
+        doveadm quota get -u USER
+    Exim: quota on the appendfile transport
+    Exchange: Get-MailboxStatistics, ProhibitSendReceiveQuota
+    Courier: maildirquota
 """
 
 

@@ -105,6 +105,7 @@ class Explainer:
         self._results: list[JsonValue] = []
         self._causes: list[tuple[str, Finding]] = []
         self._shown = 0
+        self._title = ""
 
     def stream(self, stream: BinaryIO, path: Path | None) -> None:
         """Explain what a stream has."""
@@ -128,7 +129,8 @@ class Explainer:
         if self._args.html and self._causes:
             from ehlo.report.page import findings_page
 
-            self._write_page(findings_page(f"a {self._kind}", f"{len(self._causes)} causes", self._causes))
+            title = self._title or f"a {self._kind}"
+            self._write_page(findings_page(title, "" if len(self._causes) == 1 else "by cause", self._causes))
         if self._args.json:
             from ehlo.cli.json_output import print_document
             from ehlo.report.document import SCHEMA
@@ -206,11 +208,17 @@ class Explainer:
         self._shown += 1
         if self._args.quiet:
             return
-        view = SessionView(sys.stdout, self._style, verbose=self._args.verbose, show_secrets=self._args.show_secrets)
+        view = SessionView(
+            sys.stdout,
+            self._style,
+            verbose=self._args.verbose,
+            show_secrets=self._args.show_secrets,
+            timed=any(event.t for event in transcript.events),
+        )
         view.begin(transcript.header, f"pasted from {software}" if software and software != "ehlo" else "")
         for event in transcript.events:
             view.event(event)
-        view.finish(transcript, verdict)
+        view.finish(transcript, verdict, notes_first=True)
 
     def _cases(self, cases: Iterable[Case]) -> None:
         from ehlo.explain.case import explain_case
@@ -284,6 +292,7 @@ class Explainer:
         self._groups(groups, progress.count)
 
     def _groups(self, groups: list[Group], count: int) -> None:
+        self._title = f"{count:,} failures, {len(groups):,} causes"
         self._causes += [(f"{group.count:,} ×", group.finding) for group in groups[: self._args.top]]
         if self._args.json:
             self._results += [group_to_json(group) for group in groups]
@@ -292,7 +301,7 @@ class Explainer:
         if self._args.quiet:
             return
         style, narrow = self._style, self._style._replace(width=self._style.width - _INDENT)
-        print(style.bold(f"{count:,} failures, {len(groups):,} causes"))
+        print(style.bold(self._title))
         for group in groups[: self._args.top]:
             print()
             span = f"{group.first:%Y-%m-%d %H:%M} to {group.last:%Y-%m-%d %H:%M}" if group.first and group.last else ""
@@ -306,6 +315,7 @@ class Explainer:
             print(f"\n{len(groups) - self._args.top:,} more causes; --top {len(groups)} shows all.")
 
     def _tally(self, tally: Tally, title: str) -> None:
+        self._title = title
         self._causes += [(f"{count:,} ×", finding) for count, _, finding in tally.causes()[: self._args.top]]
         if self._args.json:
             self._results += [

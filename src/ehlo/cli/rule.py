@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -138,12 +139,7 @@ def _page(rule: Rule, style: Style) -> Iterator[str]:
 
 def _named_by_kind(text: str) -> str:
     """A text of a rule, in which what a session would name is called by its kind, in capitals."""
-    return text.format_map(_Kinds())
-
-
-class _Kinds(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return name.upper()
+    return re.sub(r"\{([a-z]+)\}", lambda name: name[1].upper(), text)
 
 
 def _settings(title: str, settings: Mapping[str, str], style: Style) -> Iterator[str]:
@@ -153,7 +149,7 @@ def _settings(title: str, settings: Mapping[str, str], style: Style) -> Iterator
     yield f"  {title}"
     for software, advice in settings.items():
         name = name_of(software)
-        lines = wrap(style.plain(f"{name}: {advice}"), style.width - 8)
+        lines = wrap(style.plain(f"{name}: {_named_by_kind(advice)}"), style.width - 8)
         yield f"    {style.bold(lines[0][: width_of(name)])}{lines[0][width_of(name) :]}"
         yield from (f"        {line}" for line in lines[1:])
 

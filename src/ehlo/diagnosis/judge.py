@@ -8,7 +8,8 @@ Nothing here knows a single reply text or code: that is in the rules (`ehlo.know
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, masked_evidence, session_subject
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
@@ -51,9 +52,9 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     others = [number for number in fatal if number != main and steps[number].stage != "quit"]
     overcome = set(failures) - set(fatal)
     others += [number for number in failures if number in overcome]
-    evidence = [evidence_of(steps[number], transcript.events, subject) for number in others]
+    evidence = [found for step in steps if (found := masked_evidence(step, subject))]
+    evidence += [evidence_of(steps[number], transcript.events, subject) for number in others]
     certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
-    evidence += [found for step in steps if (found := masked_evidence(step, subject))]
     if main is None:
         findings = findings_of([*evidence, *certificates])
         stage: Stage = steps[-1].stage if steps else "dns"
@@ -119,7 +120,7 @@ def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
     if not matching:
         return _unknown(evidence, meaning)
     rule, weight = matching[0]
-    subject, blanks = _Subject(evidence.subject), _Blanks(evidence.subject)
+    subject = evidence.subject
     return Finding(
         rule=rule.id,
         title=_sentence(rule.title, subject),
@@ -127,7 +128,7 @@ def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
         stage=evidence.stage,
         certainty=_certainty(rule, weight),
         why=_sentence(rule.why, subject),
-        fix=(*_settings(rule, evidence), *[fix.format_map(blanks) if "{" in fix else fix for fix in rule.fix]),
+        fix=tuple([_to_type(advice, subject) for advice in _advice(rule, evidence)]),
         refs=rule.refs,
         evidence=evidence.numbers,
         meaning=meaning,
@@ -139,16 +140,17 @@ def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
     )
 
 
-def _settings(rule: Rule, evidence: Evidence) -> Iterator[str]:
-    """The advice that names the setting in the words of the software at hand, as far as it is known."""
-    if advice := rule.settings.get(evidence.subject.get("software", "")):
-        yield f"in {name_of(evidence.subject['software'])}: {advice}"
+def _advice(rule: Rule, evidence: Evidence) -> Iterator[str]:
+    """What to do. First the setting, in the words of the software that sends; last, that of the server's software."""
+    if setting := rule.settings.get(evidence.subject.get("software", "")):
+        yield f"in {name_of(evidence.subject['software'])}: {setting}"
+    yield from rule.fix
     if rule.server:
-        known = evidence.subject.get("product")
         said = evidence.reply.text if evidence.reply is not None else ""
+        known = evidence.subject.get("product")
         product = known or next((product for product in rule.server if speaks_like(product, said)), "")
-        if advice := rule.server.get(product):
-            yield f"if you run this server ({name_of(product)}): {advice}"
+        if setting := rule.server.get(product):
+            yield f"if you run this server ({name_of(product)}): {setting}"
 
 
 def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
@@ -209,30 +211,27 @@ def _unknown(evidence: Evidence, meaning: str) -> Finding:
     )
 
 
-class _Subject(dict[str, str]):
-    """What a rule's sentences name; what is not known in this session is called by its kind."""
-
-    def __missing__(self, name: str) -> str:
-        return "of the client" if name == "helo" else f"the {name}"
+_NAMED = re.compile(r"\{([a-z]+)\}")
+#: What is not known in a session is called by its kind.
+_KINDS = {"helo": "of the client"}
 
 
-class _Blanks(dict[str, str]):
-    """The same for what is to be typed: RECIPIENT."""
-
-    def __missing__(self, name: str) -> str:
-        return name.upper()
-
-
-def _sentence(text: str, subject: _Subject) -> str:
+def _sentence(text: str, subject: Mapping[str, str]) -> str:
+    """A sentence of a rule, with what it names."""
     if "{" not in text:
         return text
-    said = text.format_map(subject)
+    said = _NAMED.sub(lambda name: subject.get(name[1]) or _KINDS.get(name[1], f"the {name[1]}"), text)
     return "The " + said[4:] if said.startswith("the ") else said
+
+
+def _to_type(text: str, subject: Mapping[str, str]) -> str:
+    """The same for what may have to be typed, where a blank is one: RECIPIENT."""
+    return _NAMED.sub(lambda name: subject.get(name[1]) or name[1].upper(), text) if "{" in text else text
 
 
 def titles_of(rules: Iterable[str]) -> list[tuple[str, str]]:
     """The titles of rules by their ids, in words that fit any session; ids that no rule has are left out."""
     from ehlo.knowledge.rules import load_rules
 
-    titles = {rule.id: _sentence(rule.title, _Subject()) for rule in load_rules()}
+    titles = {rule.id: _sentence(rule.title, {}) for rule in load_rules()}
     return [(rule, titles[rule]) for rule in rules if rule in titles]

@@ -82,7 +82,7 @@ def is_known(case: Case) -> bool:
 
 
 def _evidence(case: Case) -> Evidence:
-    seen, reply, stage, subject = case.seen or case.text, case.reply, case.stage, case.subject
+    seen, reply, stage, subject = " ".join((case.seen or case.text).split()), case.reply, case.stage, case.subject
     if reply is None:
         stages = STAGES if stage is None else (stage,)
         candidates = (

@@ -17,7 +17,8 @@ _LOG = re.compile(
     rb"^(?:<\d+>)?(?:\d+ )?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)\S* ?(?:"
     rb"\S+ (?:postfix[\w/.-]*|exim4?|sendmail|sm-mta|smtpd|opensmtpd|dovecot)\S*(?:\[\d+\])?:"
     rb"|(?:\[\d+\] )?[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4} "
-    rb"|(?:\[\d+\] )?(?:H=|no host name|SMTP |TLS error|unexpected disconnection|rejected|\w+ authenticator failed))"
+    rb"|(?:\[\d+\] )?(?:H=|no host name|SMTP (?:connection|command|protocol|call|data|syntax|error from)"
+    rb"|TLS error|unexpected disconnection|rejected|\w+ authenticator failed))"
     rb"|^#(?:Software: Microsoft Exchange|Fields: )",
     re.MULTILINE,
 )

@@ -363,16 +363,17 @@ def _same(case: Case, other: Case) -> bool:
 
 def _failure(text: str, software: str) -> Case | None:
     """A failure below SMTP: the last words of a stack trace are the cause, and the particular ones win."""
-    best: tuple[str, Failure] | None = None
+    found: list[tuple[str, Failure]] = []
     for line in text.split("\n"):
-        if not line.strip() or _TRACE.match(line):
-            continue
-        failure = failure_in(line)
-        if failure is not None and (best is None or _particular(failure) > _particular(best[1])):
-            best = line.strip(), failure
-    if best is None:
+        if line.strip() and not _TRACE.match(line):
+            failure = failure_in(line)
+            if failure is not None:
+                found.append((line.strip(), failure))
+    if not found:
         return None
-    line, failure = best
+    line, failure = max(found, key=lambda it: _particular(it[1]))
+    # A library's own sentence, and that of OpenSSL beneath it, tell of one failure.
+    line = " ".join(dict.fromkeys(each for each, same in found if same == failure)) if failure.error else line
     host = _HOST.search(line) or _HOST.search(text)
     return Case(
         text=line[:_MAX_REPLY],

@@ -48,6 +48,8 @@ def read_paste(text: str) -> Paste | None:
     return Paste(Transcript(Header("client", 0.0, target), session.events), software)
 
 
+#: A stack trace begins: com.sun.mail.smtp.SMTPSendFailedException: 530 ...
+_EXCEPTION = re.compile(r"\s*(?:[\w$\\]{1,60}[.:\\]{1,2}){1,12}\w{0,60}(?:Exception|Error)\b|Traceback |\s+at \w")
 _REPLY = re.compile(r"([2-5]\d\d)([ -]|$)")
 _COMMAND = re.compile(VERBS, re.IGNORECASE)
 _HOST = r"(?P<host>\[?[\w.:-]{1,255}?\]?)"
@@ -58,7 +60,8 @@ _TRYING = tuple(
     for pattern in (
         rf"\W{{0,5}}(?:telnet|nc|ncat|netcat)(?: -\w+)* {_HOST} {_PORT}\s*$",
         rf".{{0,40}}openssl s_client .{{0,300}}-connect {_HOST}:{_PORT}\b",
-        rf"\W{{0,5}}Trying {_HOST}:{_PORT}\.\.\.",
+        # Without brackets an address of IPv6 has no port behind it.
+        rf"\W{{0,5}}Trying (?P<host>\[[\da-fA-F:.]{{2,45}}\]|[\w.-]{{1,255}}):{_PORT}\.\.\.",
         rf"\s*✗ connect +{_HOST}:{_PORT}(?P<failed>\b)",
         rf"\W{{0,5}}Trying {_HOST}\.\.\.",
         rf"connect: to \('{_HOST}', {_PORT}\)",
@@ -238,6 +241,8 @@ class _Session:
     def _continues(self, text: str) -> bool:
         last = self.events[-1] if self.events else None
         if last is None or last.who != "server" or last.kind != "line" or not text.strip() or self._tells(text):
+            return False
+        if _EXCEPTION.match(text):
             return False
         before = self._lines[self._number - 1].text
         if len(before) < 60 or last.data is None or len(last.data) > 2000:

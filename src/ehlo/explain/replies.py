@@ -10,6 +10,8 @@ from ehlo.smtp.stages import Stage
 
 #: What stands before a reply when it was copied from a session.
 _PREFIX = r"(?:[\s>*|\-]*(?:S:|<[-*~ ]+|<<<|SERVER(?: -> CLIENT)?:|Remote server (?:said|replied):|said:)\s*)?"
+#: How servers begin that do not speak SMTP.
+_FOREIGN = re.compile(r"HTTP/\d|<!DOCTYPE html|<html|\* (?:OK|BYE|PREAUTH)\b|\+OK\b|SSH-\d", re.IGNORECASE)
 _REPLY = re.compile(rf"^\s*{_PREFIX}[\"'(b]*([2-5][0-5][0-9])([ \-,:]|$)\s*(.*)$", re.IGNORECASE)
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _CODE = re.compile(r"(?<![\d.])([245][0-5][0-9])(?![\d.])")
@@ -34,6 +36,9 @@ def read_replies(text: str) -> list[Case]:
     text = text[:_MAX_TEXT].strip()
     if not text:
         return []
+    if _FOREIGN.match(text):
+        line = f"S: {text.splitlines()[0]}"
+        return [Case(text=line, error="no-reply-code", stage="banner", seen=line)]
     replies: list[list[str]] = []
     codes: list[int] = []
     going_on = False

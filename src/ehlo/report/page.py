@@ -43,7 +43,7 @@ def session_page(
     accepted = verdict.outcome == "accepted"
     sections = [
         _verdict_section(transcript, verdict, accepted=accepted),
-        _times_section(steps),
+        _times_section(steps) if any(event.t for event in transcript.events) else "",
         _conversation_section(transcript),
         _certificate_section(transcript),
         _experiments_section(experiments),

@@ -28,7 +28,7 @@ _MARGIN = 38
 
 
 class SessionView:
-    """Shows one session. Feed it each event, then call `finish`."""
+    """Shows one session. Feed it each event, then call `finish`. Without `timed`, nobody knows how long it took."""
 
     def __init__(
         self,
@@ -38,11 +38,13 @@ class SessionView:
         verbose: bool = False,
         show_secrets: bool = False,
         live: bool = False,
+        timed: bool = True,
     ) -> None:
         self._stream = stream
         self._style = style
         self._verbose = verbose
         self._live = live and style.colour
+        self._timed = timed
         self._redactor = None if show_secrets else Redactor()
         self._exchanges = ExchangeReader()
         self._steps = StepReader()
@@ -71,20 +73,22 @@ class SessionView:
         elif event.kind == "connect" and "error" not in event.facts:
             self._await("banner")
 
-    def finish(self, transcript: Transcript, verdict: Verdict) -> None:
-        """Show the verdict."""
+    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False) -> None:
+        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it."""
         self._await("")
-        self._print("")
         style = self._style
+        parts = [
+            list(finding_lines(finding, style, "failed" if number == 0 and verdict.outcome != "accepted" else "note"))
+            for number, finding in enumerate(verdict.findings)
+        ]
         if verdict.outcome == "accepted":
             sentence = wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
-            for number, line in enumerate(sentence):
-                self._print(f"{style.mark('ok') if number == 0 else ' '} {style.bold(line)}")
-        for number, finding in enumerate(verdict.findings):
-            if number or verdict.outcome == "accepted":
-                self._print("")
-            failure = number == 0 and verdict.outcome != "accepted"
-            for line in finding_lines(finding, style, "failed" if failure else "note"):
+            marks = [style.mark("ok"), *" " * (len(sentence) - 1)]
+            good = [f"{mark} {style.bold(line)}" for mark, line in zip(marks, sentence, strict=True)]
+            parts = [*parts, good] if notes_first else [good, *parts]
+        for part in parts:
+            self._print("")
+            for line in part:
                 self._print(line)
 
     def heading(self, text: str) -> None:
@@ -118,7 +122,7 @@ class SessionView:
             line = f"  {style.mark('skipped')} {style.dim(f'{step.stage:<{_STAGE_COLUMNS}} {summary}')}"
             self._print(line)
             return
-        time = style.dim(f"{duration(step.seconds):>{_TIME_COLUMNS}}")
+        time = style.dim(f"{duration(step.seconds) if self._timed else '':>{_TIME_COLUMNS}}")
         summary = pad(summary, columns)
         if step.outcome != "ok":
             summary = style.bad(summary)
@@ -135,7 +139,8 @@ class SessionView:
         style = self._style
         who = "C" if event.who == "client" else "S"
         text = safe(event.text) if event.kind == "line" else f"({len(event.data or b'')} octets of message)"
-        shown = f"{event.t:9.3f}  {who}: {style.plain(text)}"
+        when = f"{event.t:9.3f}" if self._timed else " " * 9
+        shown = f"{when}  {who}: {style.plain(text)}"
         explained = style.plain(safe(self._explain(event)))
         if not explained:
             self._print(style.paint(shown, "36") if who == "C" else shown)
