@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +24,8 @@ from .world import HOST
 
 START_TIMEOUT = 15.0
 STOP_TIMEOUT = 5.0
+#: Above those of well-known services, below those of outgoing connections (ip_local_port_range).
+PORTS = (10_000, 32_000)
 
 LEASH = 'cat >/dev/null; kill -s KILL -- "-$1"'
 
@@ -46,11 +49,16 @@ class Account:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that nobody listens on right now.
+
+    It is none of those that the kernel gives to outgoing connections: tests that run at the same
+    time open thousands of these, and one could take the port before the server has it.
+    """
+    while True:
+        port = secrets.randbelow(PORTS[1] - PORTS[0]) + PORTS[0]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 @contextlib.contextmanager
