@@ -12,6 +12,8 @@ MAX_TEXT = 64 * 1024
 #: The length of a line that may announce the returned message, and how much behind it shows whether it does.
 MAX_HEADING = 200
 MAX_LOOK = 8 * 1024
+#: Of the lines behind such a line, how many may stand before the first field of the message.
+LOOKED_AT = 3
 #: How many text parts are read.
 MAX_TEXTS = 8
 
@@ -101,8 +103,9 @@ def _split_returned(text: str) -> tuple[str, str]:
     end = len(text)
     start = 0
     for line in text.split("\n"):
-        # A longer line is no heading.
-        if len(line) <= MAX_HEADING and _BEFORE_RETURNED.match(line) and _is_returned(text[start : start + MAX_LOOK]):
+        # A longer line is no heading; and what stands at the very beginning is what the bounce is about.
+        heading = len(line) <= MAX_HEADING and _BEFORE_RETURNED.match(line) and re.search(r"\w", text[:start])
+        if heading and _is_returned(text[start : start + MAX_LOOK]):
             end = start
             break
         start += len(line) + 1
@@ -122,7 +125,7 @@ def _is_returned(rest: str) -> bool:
     lines = [line for line in rest.split("\n", 40)[1:40] if line.strip(" -\t|*=")]
     if not lines:
         return True
-    fields = [found[1].lower() for line in lines[:12] if (found := _FIELD.match(line.strip()))]
+    fields = [found[1].lower() for line in lines[:LOOKED_AT] if (found := _FIELD.match(line.strip()))]
     return any(name in _OF_MAIL or name.startswith("x-") for name in fields) and "diagnostic-code" not in fields
 
 

@@ -13,7 +13,9 @@ from ehlo.explain.bounces.notices import complaint, from_json, is_vacation
 from ehlo.explain.bounces.parts import Parts, cut
 from ehlo.explain.bounces.systems import system_of
 from ehlo.explain.case import Case
+from ehlo.knowledge.rules import load_rules
 from ehlo.mime import decode_words, identifier, one_line, read_date, read_people
+from ehlo.smtp.reply import Reply
 
 #: A mail is read up to here; what follows is the message that came back.
 MAX_MAIL = 4 * 1024 * 1024
@@ -24,13 +26,17 @@ Kind = Literal["dsn", "free-form", "feedback", "vacation", "none"]
 
 _DAEMON = re.compile(
     r"mailer-?daemon|postmaster|mail ?delivery|delivery (?:sub)?system|system administrator|mail ?administrator|<\s*>"
-    r"|^\s*$|interscan|content-filter|@sns\.amazonaws\.com|mail system",
+    r"|^\s*$|interscan|content-filter|@sns\.amazonaws\.com|mail system|microsoftexchange[0-9a-f]{6,}@",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
     "|".join(
         (
-            r"undeliver|not? (?:be )?deliver|non-?delivery|unzustellbar|non remis|не доставлен|配信|送信でき",
+            r"undeliver|not? (?:be )?deliver|non-?delivery|not member article",
+            # How Exchange and Outlook begin it in other languages.
+            r"unzustellbar|non remis|non recapitabile|onbestelbaar|no entregado|não entregue|nie można dostarczyć",
+            r"niedostarcz|nedoručiteln|kézbesíthetetlen|olevererbar|kan ikke leveres|teslim edileme|недоставл",
+            r"не доставлен|配信|未達|送信でき|无法传递|未传递|無法傳遞|退信",
             r"deliver\w* (?:status|fail|notif|error|problem|delay)|failure (?:notice|delivery)|fail(?:ed|ure)",
             r"returned (?:mail|to sender)|returning message|mail (?:system )?error|error sending your mail|blocked by",
             r"delayed mail|warning: (?:message|could not)|could not (?:be )?(?:deliver|sen[dt])",
@@ -66,6 +72,27 @@ _PHRASES = re.compile(
     r"|For\s+further\s+assistance.{0,200}",
     re.IGNORECASE,
 )
+
+#: Statuses of a delay that do not say why.
+_NO_REASON = ("", "4.0.0", "4.4.0", "4.4.7")
+#: The exit statuses of programs that deliver (sysexits.h).
+_EXITS = {
+    "64": "wrong usage",
+    "65": "wrong data",
+    "66": "no input",
+    "67": "no such user",
+    "68": "no such host",
+    "69": "service unavailable",
+    "70": "a mistake in the program",
+    "71": "an error of the system",
+    "72": "a file of the system is missing",
+    "73": "cannot create a file",
+    "74": "an error while reading or writing",
+    "75": "try again later",
+    "76": "a mistake in the protocol",
+    "77": "permission denied",
+    "78": "a mistake in the settings",
+}
 
 
 class Bounce(NamedTuple):
@@ -132,7 +159,9 @@ def _is_bounce(parts: Parts) -> bool:
     report = parts.content_type == "multipart/report"
     from_system = _DAEMON.search(header.first("from")) or header.first("return-path").strip() == "<>"
     about = _SUBJECT.search(decode_words(header.first("subject")))
-    return report or bool(header.first("x-failed-recipients")) or bool(from_system) or bool(about)
+    # fml, a manager of mailing lists, refuses in its own name.
+    marked = header.first("x-failed-recipients") or header.first("x-mlserver")
+    return report or bool(marked) or bool(from_system) or bool(about)
 
 
 def _notice(told: Told, error: str) -> Case:
@@ -205,10 +234,11 @@ def _case(told: Told, block: Block | None, session: list[Exchange], count: int, 
     `whole` is the text of the bounce, if it can be about nobody else.
     """
     field = read_diagnostic(told.diagnostic if re.search(r"[^\W\d]{2}", told.diagnostic) else "")
-    if told.type == "x-unix" and field.text:
-        field = field._replace(text=f"x-unix; {field.text}")  # a program said it, not a server
     text = _of_block(block, whole)
     heard = _heard(told, session, count)
+    if told.type == "x-unix" and (field.text or not (text.code or heard.code)):
+        # A program said it, not a server.
+        field = field._replace(text=f"x-unix; {field.text or _exit(told.diagnostic)}")
     cut_short = bool(re.match(r"\d{3}-", told.diagnostic))  # Sendmail reports the first line of a reply
     found = _best(field, text, heard, cut_short)
     status = _status(field.status, told.status, text.status if _same(text, field) else "", heard.status, text.status)
@@ -230,13 +260,31 @@ def _case(told: Told, block: Block | None, session: list[Exchange], count: int, 
         text=said,
         code=code,
         status=status,
-        # No server has said that, but the system that wrote the bounce: it did not know where to send the message.
-        error="not-routed" if not code and _NOT_ROUTED.search(said) else "",
+        error="" if code else _told_by_the_system(told, status, said),
         stage=heard.stage if heard.stage and found.code == heard.code else field.stage or text.stage or heard.stage,
         recipient=told.recipient,
         server=told.remote or field.server or heard.server or text.server,
         seen=(told.diagnostic or (block.text if block else "") or said)[:MAX_SAID],
     )
+
+
+def _told_by_the_system(told: Told, status: str, said: str) -> str:
+    """The id of a failure that no server spoke of, but the system that wrote the bounce; empty if there is none."""
+    if _NOT_ROUTED.search(said):
+        return "not-routed"  # it did not know where to send the message
+    if told.action == "delayed" and status in _NO_REASON and not _knows(said):
+        return "delayed"  # it goes on trying, and does not say what the trouble is
+    return ""
+
+
+def _knows(said: str) -> bool:
+    """Whether a rule knows these words."""
+    return bool(said) and load_rules().knows_words(Reply(550, (said,)))
+
+
+def _exit(said: str) -> str:
+    """What a program's exit status means, where a report has nothing but the number."""
+    return f"exit status {said}: {_EXITS.get(said, 'its own')}"
 
 
 def _same(one: Diagnostic, other: Diagnostic) -> bool:
@@ -268,7 +316,7 @@ def _of_block(block: Block | None, whole: str) -> Diagnostic:
         found = first._replace(status=first.status or found.status, server=first.server or found.server)
     if whole and not (found.code or found.status):
         other = read_diagnostic(_meat(whole))
-        if other.code or not told or block.text == whole:
+        if other.code or not told or block.text == whole or (_knows(other.text) and not _knows(found.text)):
             return other
     return found
 
