@@ -31,11 +31,22 @@ EXPECTED: dict[str, tuple[str, str, list[Told]]] = {
         "dragonfly",
         [("bob@recipient.example", 554, "5.7.1", "rcpt", "mx.recipient.example", "relay-denied")],
     ),
+    "delayed-report": ("dsn", "", [("bob@recipient.example", 0, "4.4.7", None, "", "delivery-delayed")]),
+    "exit-status": (
+        "dsn",
+        "sendmail",
+        [("tickets@recipient.example", 0, "5.0.0", None, "", "delivery-program-failed")],
+    ),
     "exchange-2003": ("free-form", "exchange", [("bob@recipient.example", 0, "", None, "", "recipient-unknown")]),
     "exchange-365": (
         "dsn",
         "microsoft",
         [("bob@recipient.example", 550, "5.1.10", None, "", "microsoft-unknown-recipient")],
+    ),
+    "exchange-italian": (
+        "free-form",
+        "exchange",
+        [("bob@recipient.example", 550, "5.2.2", None, "", "mailbox-full")],
     ),
     "exim-mailbox": ("free-form", "exim", [("bob@recipient.example", 0, "", None, "", "mailbox-full")]),
     "exim-two-recipients": (
@@ -54,6 +65,7 @@ EXPECTED: dict[str, tuple[str, str, list[Told]]] = {
             ("carol@recipient.example", 0, "", None, "198.51.100.7", "complaint"),
         ],
     ),
+    "fml": ("free-form", "fml", [("tea@recipient.example", 0, "", None, "", "list-members-only")]),
     "gateway-html": ("free-form", "barracuda", [("bob@recipient.example", 0, "", None, "", "spam-refused")]),
     "gmx": (
         "free-form",
@@ -64,6 +76,12 @@ EXPECTED: dict[str, tuple[str, str, list[Told]]] = {
         "free-form",
         "google",
         [("bob@recipient.example", 552, "5.2.2", None, "mx.recipient.example", "mailbox-full")],
+    ),
+    "james": ("free-form", "james", [("bob@recipient.example", 550, "5.1.1", None, "", "recipient-unknown")]),
+    "mailmarshal": (
+        "free-form",
+        "mailmarshal",
+        [("bob@recipient.example", 550, "5.1.1", None, "", "recipient-unknown")],
     ),
     "mailru-cyrillic": (
         "free-form",

@@ -60,6 +60,7 @@ _OPENING = re.compile(
             r"there was an error delivering|we had trouble|an error (?:has )?occurred while",
             r"unable to deliver message to|delivery to the following|the (?:following|original|error)",
             r"for (?:further )?(?:assistance|help)|please,? (?:do not reply|include)",
+            r"original (?:mail|message) (?:as )?follows",
         )
     ),
     re.IGNORECASE,
