@@ -48,6 +48,7 @@ EXPECTED: dict[str, tuple[str, str, list[Told]]] = {
         "exchange",
         [("bob@recipient.example", 550, "5.2.2", None, "", "mailbox-full")],
     ),
+    "exim-frozen": ("free-form", "exim", [("bob@recipient.example", 0, "", None, "", "message-frozen")]),
     "exim-mailbox": ("free-form", "exim", [("bob@recipient.example", 0, "", None, "", "mailbox-full")]),
     "exim-two-recipients": (
         "free-form",
@@ -57,6 +58,12 @@ EXPECTED: dict[str, tuple[str, str, list[Told]]] = {
             ("dora@nowhere.example", 0, "", None, "", "not-routed"),
         ],
     ),
+    "exim-undisclosed": (
+        "free-form",
+        "exim",
+        [("bob@recipient.example", 550, "5.1.1", "rcpt", "mx.elsewhere.example", "recipient-unknown")],
+    ),
+    "ezweb": ("free-form", "kddi", [("bob@recipient.example", 550, "", "rcpt", "", "mailbox-full")]),
     "feedback": (
         "feedback",
         "",

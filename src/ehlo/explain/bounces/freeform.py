@@ -29,6 +29,8 @@ _WITHIN = re.compile(
     re.IGNORECASE,
 )
 _ANY = re.compile(_ADDRESS)
+#: Exim names the address that the message was sent to, where it must not tell what that leads to.
+_UNDISCLOSED = re.compile(r"an undisclosed address\s{1,20}\(generated from (" + _ADDRESS + r")\)", re.IGNORECASE)
 #: Lines between the sections of a text.
 _SECTION = re.compile(r"^\s*[-*=_|#~]{3,}.*|^\s*[-*=|]+\s?[A-Za-z].*[-*=|]{3,}\s*$")
 _NOBODY = re.compile(r"(?:mailer-daemon|postmaster|abuse|no-?reply|support|helpdesk|hostmaster)@", re.IGNORECASE)
@@ -75,6 +77,7 @@ def blocks(text: str, known: Collection[str] = (), not_these: Collection[str] = 
     Where some of the `known` addresses are among them, the others are no recipients. `not_these` never are.
     """
     openings: list[tuple[int, str, str]] = []
+    text = _UNDISCLOSED.sub(r"\1", text)
     lines = text.split("\n")[:MAX_LINES]
     for number, line in enumerate(lines):
         found = _OPENING.match(line[:1_000]) if "@" in line else None

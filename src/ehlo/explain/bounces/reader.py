@@ -65,6 +65,8 @@ _OPENING = re.compile(
     ),
     re.IGNORECASE,
 )
+#: Whoever says this speaks of its own mailbox, and knows more than the reply that it quotes.
+_OWN_WORDS = re.compile(r"the user\(s\) account is ", re.IGNORECASE)
 _REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -]|[45]\.\d\.\d")
 _PHRASES = re.compile(
     r"(?:I'm\s+not\s+going\s+to\s+try\s+again[;,.]?\s*)?this\s+message\s+has\s+been\s+in\s+the\s+queue\s+too\s+long\.?"
@@ -310,6 +312,8 @@ def _of_block(block: Block | None, whole: str) -> Diagnostic:
         return Diagnostic()
     told = _meat(block.text) or _meat(block.before)
     found = read_diagnostic(told)
+    if _OWN_WORDS.match(block.before):
+        return found._replace(text=" ".join(block.before.split()))
     if not found.code and block.text and found.text:
         # Without a reply, the first paragraph says why, and the others what to do.
         paragraphs = re.split(r"(?<!:)\n\s*\n", told, maxsplit=1)
@@ -317,8 +321,10 @@ def _of_block(block: Block | None, whole: str) -> Diagnostic:
         found = first._replace(status=first.status or found.status, server=first.server or found.server)
     if whole and not (found.code or found.status):
         other = read_diagnostic(_meat(whole))
-        if other.code or not told or block.text == whole or (_knows(other.text) and not _knows(found.text)):
+        if other.code or not told or block.text == whole:
             return other
+        if not _knows(found.text):
+            return next((one for one in (other, read_diagnostic(whole)) if _knows(one.text)), found)
     return found
 
 

@@ -71,6 +71,7 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
     ("messagelabs", "from", r"@messagelabs\.com"),
     ("proofpoint", "x-proofpoint-virus-version", r"."),
     ("exim", "x-failed-recipients", r"."),
+    ("exim", "text", r"^Message \S+ (?:has been|was) frozen"),
     ("exim", "text", r"created automatically by mail delivery software|created automatically by the SMTP relay"),
     ("postfix", "report", r"^X-Postfix|\bX-Postfix;"),
     (
