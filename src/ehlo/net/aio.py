@@ -229,9 +229,10 @@ class _Bridge(asyncio.BufferedProtocol):
         return self._shared.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._session is not None:
-            self.go_on(self._session.data_received(bytes(self._shared.buffer[:nbytes])))
-            if isinstance(self._need, Pause):
+        session = self._session
+        if session is not None:
+            self.go_on(session.data_received(bytes(self._shared.buffer[:nbytes])))
+            if type(self._need) is Pause:
                 self._bound_unread(nbytes)
 
     def _bound_unread(self, nbytes: int) -> None:

@@ -274,15 +274,19 @@ class Session:
                 if self._lost:
                     intent = flow.throw(self._drain())
                     continue
-                self._write(intent.data)
-                self._latest = recorder.add_lines(self._us, intent.stage, intent.data)
+                data, stage = intent
+                if self._tls is None:
+                    self._outgoing.append(data)
+                else:
+                    self._write(data)
+                self._latest = recorder.add_lines(self._us, stage, data)
             elif type(intent) is Receive:
                 event = self._next_event()
                 if event is None:
                     self.deadline = self._latest + intent.timeout
                     self._asked, self._need = intent, READ
                     return READ
-                if isinstance(event, SessionError):
+                if type(event) is SessionError:
                     intent = flow.throw(event)
                     continue
                 value = event
@@ -376,12 +380,13 @@ class Session:
 
     def _pump(self) -> Need:
         """Bytes are there: give the flow its event if it waits for one and there is one."""
-        if type(self._asked) is not Receive and type(self._asked) is not Listen:
+        asked = type(self._asked)
+        if asked is not Receive and asked is not Listen:
             return self._need
         event = self._next_event()
         if event is None:
             return self._need
-        return self._throw(event) if isinstance(event, SessionError) else self._advance(event)
+        return self._throw(event) if type(event) is SessionError else self._advance(event)
 
     def _next_event(self) -> ConnectionEvent | SessionError | None:
         """The connection's next event, recorded; None when bytes are missing; a `SessionError` when
@@ -412,10 +417,12 @@ class Session:
 
     def _record_line(self, stage: Stage, line: bytes) -> None:
         # What waited in the buffer while this side spoke is recorded when it is looked at: time goes on.
-        arrived = max(self._arrived, self._latest)
-        first = self._first if self._first < arrived else None
+        arrived, first = self._arrived, self._first
+        if arrived < self._latest:
+            arrived = self._latest
         self._first = arrived
-        self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, first, NO_FACTS)))
+        began = first if first < arrived else None
+        self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, began, NO_FACTS)))
 
     def _record_content(self, event: ContentReceived) -> None:
         facts: Facts = {"truncated": True, "received": event.size} if event.truncated else NO_FACTS

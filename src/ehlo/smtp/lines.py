@@ -16,30 +16,26 @@ class LineTooLongError(Exception):
 
 
 class ReceiveBuffer:
-    """Bytes received and not yet understood."""
+    """Bytes received and not yet understood. `empty` says that there are none."""
 
-    __slots__ = ("_data", "_skipping", "_start")
+    __slots__ = ("_data", "_skipping", "_start", "empty")
 
     def __init__(self) -> None:
         self._data = b""
         self._start = 0
         self._skipping = False
+        self.empty = True
 
     def __len__(self) -> int:
         return len(self._data) - self._start
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits to be understood."""
-        return self._start == len(self._data)
-
     def feed(self, data: bytes) -> None:
         """Append what arrived."""
-        start = self._start
-        if start == len(self._data):
+        if self.empty:
             self._data = data
+            self.empty = not data
         else:
-            self._data = self._data[start:] + data
+            self._data = self._data[self._start :] + data
         self._start = 0
 
     def take_line(self, limit: int) -> bytes | None:
@@ -48,9 +44,9 @@ class ReceiveBuffer:
         Raises `LineTooLongError` once when the limit is passed; the rest of that line is then
         dropped as it comes, and reading goes on behind its end.
         """
-        data, start = self._data, self._start
-        if start == len(data):
+        if self.empty:
             return None
+        data, start = self._data, self._start
         end = data.find(b"\n", start) + 1
         if self._skipping:
             if not end:
@@ -58,10 +54,14 @@ class ReceiveBuffer:
                 return None
             self._skipping = False
             self._start = end
+            self.empty = end == len(data)
             return self.take_line(limit)
         if end and end - start <= limit:
             self._start = end
-            return data if end == len(data) and not start else data[start:end]
+            if end < len(data):
+                return data[start:end]
+            self.empty = True
+            return data[start:]
         if len(data) - start <= limit:
             return None
         self._skipping = True
@@ -78,3 +78,4 @@ class ReceiveBuffer:
         """Forget everything."""
         self._data = b""
         self._start = 0
+        self.empty = True

@@ -88,32 +88,27 @@ class Reply(NamedTuple):
     def __str__(self) -> str:
         return f"{self.code} {' '.join(self.lines)}".rstrip()
 
+    @lru_cache(maxsize=256)  # noqa: B019 - it is a value, and servers repeat themselves
     def encode(self) -> bytes:
         """The bytes on the wire. Strict: raises `LocalProtocolError` on what may not be sent."""
-        return _encode(self)
-
-
-@lru_cache(maxsize=256)
-def _encode(reply: Reply) -> bytes:
-    # Servers repeat themselves even more than clients do.
-    code = reply.code
-    if not (200 <= code <= 559 and code // 10 % 10 <= 5):
-        raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")
-    if not reply.lines:
-        raise LocalProtocolError("A reply has at least one line (RFC 5321 §4.2).")
-    lines = []
-    for text in reply.lines:
-        if _UNWRITABLE.search(text):
-            raise LocalProtocolError("A reply text may not contain control characters.")
-        try:
-            line = f"{code}-{text}\r\n".encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise LocalProtocolError("A reply text may not contain lone surrogates.") from None
-        if len(line) > REPLY_LINE_LIMIT:
-            raise LocalProtocolError("A reply line has at most 512 octets (RFC 5321 §4.5.3.1.5).")
-        lines.append(line)
-    lines[-1] = lines[-1].replace(b"-", b" ", 1)
-    return b"".join(lines)
+        code = self.code
+        if not (200 <= code <= 559 and code // 10 % 10 <= 5):
+            raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")
+        if not self.lines:
+            raise LocalProtocolError("A reply has at least one line (RFC 5321 §4.2).")
+        lines = []
+        for text in self.lines:
+            if _UNWRITABLE.search(text):
+                raise LocalProtocolError("A reply text may not contain control characters.")
+            try:
+                line = f"{code}-{text}\r\n".encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                raise LocalProtocolError("A reply text may not contain lone surrogates.") from None
+            if len(line) > REPLY_LINE_LIMIT:
+                raise LocalProtocolError("A reply line has at most 512 octets (RFC 5321 §4.5.3.1.5).")
+            lines.append(line)
+        lines[-1] = lines[-1].replace(b"-", b" ", 1)
+        return b"".join(lines)
 
 
 class ReplyLine(NamedTuple):

@@ -13,6 +13,7 @@ depends on that answer. A client that pipelines is served all the same; its byte
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ehlo.smtp.command import (
     AUTH_LINE_LIMIT,
@@ -68,6 +69,9 @@ class ServerConnection:
     does, which is what makes SMTP smuggling possible.
     """
 
+    #: Takes bytes from the client, in pieces of any size.
+    receive_data: Callable[[bytes], None]
+
     __slots__ = (
         "_buffer",
         "_chunk",
@@ -83,6 +87,7 @@ class ServerConnection:
         "lenient",
         "lmtp",
         "max_message",
+        "receive_data",
         "stage",
         "state",
         "stop_after",
@@ -97,6 +102,7 @@ class ServerConnection:
         self.stop_after: int | None = None
         self._foreign = _NOT_IN_LMTP if lmtp else _NOT_IN_SMTP
         self._buffer = ReceiveBuffer()
+        self.receive_data = self._buffer.feed
         self._closed = False
         self._verb: str | None = CONNECT
         self._reader: ContentReader | None = None
@@ -141,10 +147,6 @@ class ServerConnection:
     def discard_before_tls(self) -> bytes:
         """What came in clear behind STARTTLS; it must be thrown away (RFC 3207 §4.2)."""
         return self._buffer.take_all()
-
-    def receive_data(self, data: bytes) -> None:
-        """Take bytes from the client, in pieces of any size."""
-        self._buffer.feed(data)
 
     def receive_eof(self) -> None:
         """The client closed the connection."""

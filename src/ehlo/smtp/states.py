@@ -16,6 +16,7 @@ What remains outside the tables is pipelining and the several replies to one mes
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class State(StrEnum):
@@ -96,6 +97,7 @@ ANY_REPLY: dict[State, State] = {
 BEFORE_EHLO = frozenset({State.CONNECTED, State.TURNED_AWAY, State.GREETED})
 
 
+@lru_cache(maxsize=512)
 def after(state: State, verb: str, code: int) -> State:
     """The state that follows when, in `state`, `verb` is answered with `code`."""
     if code == 421 or state is _CLOSED:
