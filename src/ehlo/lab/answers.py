@@ -54,7 +54,8 @@ class Answers:
 
     `client` is the client's address, `helo` what it calls itself, `user` who has logged in, `sender` and
     `recipients` the transaction's; `bindings` what a login can be bound to, `encrypted` whether TLS is on. `dropped`,
-    `added` and `masked` are what faults have made of the keywords; what is not offered is not known either.
+    `added` and `masked` are what faults have made of the keywords; what is not offered is not known either. With
+    `losing` a message is accepted and not kept.
     """
 
     __slots__ = (
@@ -77,6 +78,7 @@ class Answers:
         "dropped",
         "encrypted",
         "helo",
+        "losing",
         "masked",
         "recipients",
         "sender",
@@ -115,14 +117,16 @@ class Answers:
         self.dropped: frozenset[str] = frozenset()
         self.added: tuple[str, ...] = ()
         self.masked = False
+        self.losing = False
 
     def answer(self, event: ServerEvent) -> Reply | list[Reply]:
         """The reply to an event; in LMTP a message has one for each recipient (RFC 2033 §4.2)."""
         if type(event) is CommandReceived:
-            handler = _HANDLERS.get(event.command.verb)
+            command = event.command
+            handler = _HANDLERS.get(command.verb)
             if handler is None:
                 return self._say("unknown-command")
-            return handler(self, event.command)
+            return handler(self, command)
         if type(event) is ContentReceived:
             self._size = event.size
             return self._message(event.content, truncated=event.truncated)
@@ -232,18 +236,17 @@ class Answers:
             return self._say("tls-required")
         if policy.auth_required and self.user is None:
             return self._say("auth-required")
-        if wrong := self._wrong_parameter(command):
+        if command.parameters and (wrong := self._wrong_parameter(command)):
             return wrong
         if policy.limits.messages and self._messages >= policy.limits.messages:
             return self._say("too-many-messages")
         sender = command.path or NULL_PATH
         size = int(command.parameters.get("SIZE") or 0)
-        if size > self.largest:
+        if size and size > self.largest:
             return self._say("size-declared")
-        address = sender.address.lower()
-        if address in policy.refused_senders:
+        if policy.refused_senders and sender.address.lower() in policy.refused_senders:
             return self._persona.reply("sender-refused", address=sender.address)
-        if policy.own_senders and self.user is not None and address and address != self.user.lower():
+        if policy.own_senders and self.user is not None and sender.address.lower() not in ("", self.user.lower()):
             return self._persona.reply("sender-not-owned", address=sender.address, word=self.user)
         self.sender, self.recipients, self.declared = sender, [], size
         return self._say("mail")
@@ -254,7 +257,7 @@ class Answers:
         return self._policy.limits.size or self._persona.size
 
     def _rcpt(self, command: Command) -> Reply:
-        if wrong := self._wrong_parameter(command):
+        if command.parameters and (wrong := self._wrong_parameter(command)):
             return wrong
         path = command.path
         if path is None or path.mailbox is None:
@@ -266,7 +269,7 @@ class Answers:
         # Who has logged in may send to everybody, and to a mailbox that is not here neither.
         if refusal is not None and (self.user is None or refusal != "relay-denied"):
             return persona.reply(refusal, address=path.address)
-        for mailbox in policy.deliveries(path.address):
+        for mailbox in policy.deliveries(path.address) if policy.quotas else ():
             quota = policy.quotas.get(mailbox)
             if quota is not None and self._held(mailbox) >= quota:
                 return persona.reply("mailbox-full", address=path.address)
@@ -311,7 +314,8 @@ class Answers:
         if self._policy.bare_lf == "refuse" and has_bare_line_ending(content):
             return self._say("bare-line-ending")
         queue_id = f"{random.getrandbits(44):011X}"
-        if not self._deliver(Envelope(queue_id, sender, recipients, content, self.client, self.user or "")):
+        envelope = Envelope(queue_id, sender, recipients, content, self.client, self.user or "")
+        if not (self.losing or self._deliver(envelope)):
             return self._say("not-stored")
         self._messages += 1
         return self._persona.reply("message", id=queue_id)

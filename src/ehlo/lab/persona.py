@@ -59,17 +59,19 @@ class Persona(NamedTuple):
 
     def reply(self, situation: str, **fields: str) -> Reply:
         """The reply for a situation whose text has `{field}`s, filled in."""
-        reply = self.replies[situation]
-        printable = _Printable(fields)
-        return Reply(reply.code, tuple(line.format_map(printable) for line in reply.lines))
+        code, lines, _ = self.replies[situation]
+        # What a client sent never breaks the line, and is not repeated endlessly.
+        known = _Fields({name: _printable(text) for name, text in fields.items()})
+        return Reply(code, tuple([line.format_map(known) for line in lines]))
 
 
-class _Printable(dict[str, str]):
-    """Fields for a reply. What a client sent never breaks the line, and is not repeated endlessly."""
+def _printable(text: str) -> str:
+    text = text[:256]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
-    def __getitem__(self, name: str) -> str:
-        text = super().__getitem__(name)[:256]
-        return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+class _Fields(dict[str, str]):
+    """Fields for a reply. There is always an identity; what else is not known is empty."""
 
     def __missing__(self, name: str) -> str:
         return _identity() if name == "id" else ""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ehlo.net.tls import TLSFacts
     from ehlo.smtp.sasl import ChannelBinding
 
+# Half the price of Send(...), which is paid for every exchange.
+_new = tuple.__new__
+
 _HANDSHAKE_TIMEOUT = 60.0
 #: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
 _PREAMBLE_TIMEOUT = 10.0
@@ -70,7 +73,6 @@ class Serve:
         "_faults",
         "_held_back",
         "_interrupting",
-        "_losing",
         "_number",
         "_persona",
         "_policy",
@@ -104,9 +106,8 @@ class Serve:
         self._commands = 0
         self._began = 0.0
         self._held_back = b""
-        self._losing = False
         self._interrupting = Action()
-        self._answers = Answers(connection, persona, policy, lambda it: self._losing or deliver(it), held, client)
+        self._answers = Answers(connection, persona, policy, deliver, held, client)
 
     @property
     def answers(self) -> Answers:
@@ -139,7 +140,7 @@ class Serve:
                 answer = answers.answer(event)  # type: ignore[arg-type]
                 if type(answer) is Reply and answer.code < 500 and unbounded:
                     # What almost every exchange of every session comes to.
-                    yield Send(send(answer), event.stage)
+                    yield _new(Send, (send(answer), event.stage))
                 else:
                     yield Send(self._encode(self._bounded(answer)), event.stage)
             if conn.state is tls_due:
@@ -298,11 +299,11 @@ class Serve:
         said = self._instead(action, None)
         if said is None or said.ok:
             # The server goes on as ever, and only says it in another way.
-            self._losing = action.lose
+            answers.losing = action.lose
             if event.stage == "ehlo":
                 self._edit_keywords(action)
             answer = answers.answer(event)  # type: ignore[arg-type]
-            self._losing = False
+            answers.losing = False
             reply = said or self._bounded(answer)
         else:
             if type(event) is ContentReceived or event.stage == "mail":
