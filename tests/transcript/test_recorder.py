@@ -97,3 +97,15 @@ def test_what_an_event_says_of_itself() -> None:
     assert (event.fact("port"), event.fact("none"), event.fact("other")) == ("25", "", "")
     assert Event(2.0, "net", "close", "quit").began == 2.0
     assert Event(2.0, "net", "close", "quit").text == ""
+
+
+def test_what_is_not_kept_is_recorded_only_for_a_listener() -> None:
+    heard: list[Event] = []
+    record = Recorder("server", keep=False)
+    record.add_lines("client", "mail", b"NOOP\r\n")
+    assert not record.recording
+    record.listen(heard.append)
+    record.add_lines("client", "mail", b"RSET\r\n")
+    record.listen(None)
+    record.add_lines("client", "mail", b"QUIT\r\n")
+    assert [event.data for event in heard] == [event.data for event in record.events] == [b"RSET\r\n"]

@@ -330,7 +330,9 @@ class Lab:
         connection = ServerConnection(
             max_message=limits.size or persona.size, lmtp=entry.lmtp, lenient=policy.bare_lf == "lenient"
         )
-        recorder = Recorder("server", f"{host}:{port}", listener=self._listener(number))
+        # Without a store only a watcher ever sees the transcript.
+        keep = self.store is not None or bool(self._watchers)
+        recorder = Recorder("server", f"{host}:{port}", listener=self._listener(number), keep=keep)
         if self.store is not None:
             self.store.begin_session(number, recorder.transcript)
         for watcher in self._watchers:

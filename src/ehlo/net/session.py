@@ -409,7 +409,8 @@ class Session:
                 return event
             if kind is ConnectionLost:
                 return self._record_lost(event)  # type: ignore[arg-type]
-            self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+            if self.recorder.recording:
+                self._record_line(event.stage, event.line)  # type: ignore[union-attr]
             if kind is ChunkReceived:
                 self._record_chunk(event)  # type: ignore[arg-type]
             if kind is not ReplyPart:

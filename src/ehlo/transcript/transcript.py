@@ -47,20 +47,23 @@ Listener = Callable[[Event], None]
 
 
 def _forget(_: Event) -> None:
-    """Where the events go of a session that is too long."""
+    """Where the events go of a session that is too long, or that nobody will look at."""
 
 
 class Recorder:
     """Writes a transcript while the session runs.
 
     `clock` gives monotonic seconds. A listener is called with each event as it happens: that is
-    how progress reaches the terminal and a file without waiting for the end.
+    how progress reaches the terminal and a file without waiting for the end. With `keep` off nothing is
+    recorded while nobody listens.
     """
 
-    __slots__ = ("_clock", "_cut_off", "_listener", "_zero", "events", "header", "put")
+    __slots__ = ("_clock", "_cut_off", "_keep", "_listener", "_zero", "events", "header", "put", "recording")
 
     #: Records an event whose time is known already.
     put: Callable[[Event], None]
+    #: Whether events go anywhere: if not, whoever makes many need not make them.
+    recording: bool
 
     def __init__(
         self,
@@ -69,12 +72,14 @@ class Recorder:
         *,
         listener: Listener | None = None,
         clock: Callable[[], float] = time.monotonic,
+        keep: bool = True,
     ) -> None:
         self.header = Header(role, time.time(), target)
         self.events: list[Event] = []
         self._clock = clock
         self._zero = clock()
         self._cut_off = False
+        self._keep = keep
         self.listen(listener)
 
     @property
@@ -87,13 +92,17 @@ class Recorder:
         self._listener = listener
         if self._cut_off:
             return
-        # A lab records some hundred thousand events a second: without a listener, this is all it takes.
-        self.put = self.events.append if listener is None else self._put_and_tell
+        self.recording = self._keep or listener is not None
+        if listener is not None:
+            self.put = self._put_and_tell
+        else:
+            # A lab records some hundred thousand events a second: without a listener, this is all it takes.
+            self.put = self.events.append if self._keep else _forget
 
     def cut_off(self, note: str) -> None:
         """Record this note, and nothing more of the session: it would take too much memory."""
         self.add("net", "note", self.events[-1].stage if self.events else "connect", facts={"message": note})
-        self._cut_off, self.put = True, _forget
+        self._cut_off, self.recording, self.put = True, False, _forget
 
     def now(self) -> float:
         """Seconds since the session started, in whole microseconds: what a file keeps of it.
@@ -124,6 +133,8 @@ class Recorder:
     def add_lines(self, who: Who, stage: Stage, data: bytes) -> float:
         """Record the lines in `data`, which were sent just now; gives the time."""
         t = int((self._clock() - self._zero) * 1e6 + 0.5) / 1e6
+        if not self.recording:
+            return t
         if data and data.find(b"\n") == len(data) - 1:
             self.put(_new(Event, (t, who, "line", stage, data, None, NO_FACTS)))
         else:
