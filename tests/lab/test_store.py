@@ -314,6 +314,19 @@ def test_many_messages_are_written_before_anybody_asks() -> None:
     assert ids(store) == [f"m{number}" for number in range(49_990, 50_000)]
 
 
+def test_in_memory_what_gives_way_unread_is_never_written() -> None:
+    store = Store(keep=Keep(messages=10))
+    statements: list[str] = []
+    store._database.set_trace_callback(statements.append)
+    for number in range(3000):
+        store.add_message(message(f"m{number}"))
+    store.settle()
+    assert not statements
+    assert store.count == 10
+    assert store.octets == sum(len(raw) for _, raw in store.each_raw())
+    assert sum(statement.startswith("INSERT INTO messages") for statement in statements) < 1500
+
+
 # Read, tagged, deleted.
 
 

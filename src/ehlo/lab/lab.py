@@ -293,7 +293,7 @@ class Lab:
         for session in tuple(self._sessions):
             self._ended(session)
         if self.store is not None:
-            self.store.flush()
+            self.store.settle()
 
     def running(self, host: str = "127.0.0.1", port: int = 0, doors: Mapping[Door, int] | None = None) -> RunningLab:
         """The lab in a thread of its own: `with Lab().running() as lab: lab.port`."""
@@ -305,7 +305,7 @@ class Lab:
         while True:
             await asyncio.sleep(_TICK)
             if self.store is not None:
-                self.store.flush()
+                self.store.settle()
             self._bound_memory()
             for place in self._sessions.values():
                 place.bound_transcript()

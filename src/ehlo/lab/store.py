@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from ehlo.lab.policy import Message
 from ehlo.lab.query import FUNCTIONS, where
-from ehlo.smtp.address import NULL_PATH, Mailbox, parse_path
+from ehlo.smtp.address import NULL_PATH, Mailbox, Path, parse_path
 from ehlo.transcript.jsonl import read, write
 from ehlo.transcript.transcript import Header, Transcript
 
@@ -33,7 +33,8 @@ _LAYOUT = 1
 #: What marks a file of SQLite as a store of ehlo: the name in ASCII.
 _APPLICATION = int.from_bytes(b"ehlo", "big")
 
-#: As many messages, or octets of them, are written at once, even if nobody asks for it.
+#: As many messages, or octets of them, are written at once, even if nobody asks for it. In memory, writing early gains
+#: nothing: there, what gives way to newer messages before anybody asks is never written at all.
 _MOST_WAITING = 2000
 _MOST_OCTETS_WAITING = 16_000_000
 
@@ -103,6 +104,10 @@ class TagRule(NamedTuple):
     query: str
 
 
+#: number, id, session, created, sender, recipients, client, user, content
+_Waiting = tuple[int, str, int, float, Path, tuple[Path, ...], str, str, bytes]
+
+
 class Store:
     """Captured messages and sessions. Safe to use from several threads."""
 
@@ -119,7 +124,7 @@ class Store:
         self.path = path
         self._tag_rules = tuple(tag_rules)
         self._lock = threading.RLock()
-        self._waiting: list[tuple[object, ...]] = []
+        self._waiting: list[_Waiting] = []
         self._octets_waiting = 0
         self._failing = False
         self._transcripts: OrderedDict[int, Transcript] = OrderedDict()
@@ -178,27 +183,35 @@ class Store:
     def add_message(self, message: Message) -> bool:
         """Take a message. A durable store has it on the disk when this returns; False when that is not possible,
         and for any store while what came before cannot be written."""
-        sender = message.sender.address
-        recipients = "\n" + "\n".join(path.address for path in message.recipients) + "\n"
-        size = len(message.content)
+        id_, sender, recipients, content, _, session, client, user = message
+        size = len(content)
         with self._lock:
             if self._failing and not self.flush():
                 return False
             self._number += 1
-            self._waiting.append(
-                (
-                    *(self._number, message.id, message.session, time.time(), sender, recipients),
-                    *(_storable(message.client), _storable(message.user), size, message.content),
-                )
-            )
+            self._waiting.append((self._number, id_, session, time.time(), sender, recipients, client, user, content))
             self._count += 1
             self._octets += size
             self._octets_waiting += size
             if self.durable:
                 return self.flush()
-            if len(self._waiting) >= _MOST_WAITING or self._octets_waiting >= _MOST_OCTETS_WAITING:
+            if self._octets_waiting >= _MOST_OCTETS_WAITING:
                 self.flush()
+            elif len(self._waiting) >= _MOST_WAITING:
+                self._make_room()
         return True
+
+    def _make_room(self) -> None:
+        """Many messages wait: write them, or in memory let those go that would not be kept anyway."""
+        most = self.keep.messages
+        if self.path or not most:
+            self.flush()
+        elif len(self._waiting) >= most + _MOST_WAITING:
+            gone, self._waiting = self._waiting[:-most], self._waiting[-most:]
+            octets = sum([len(content) for *_, content in gone])
+            self._count -= len(gone)
+            self._octets -= octets
+            self._octets_waiting -= octets
 
     def begin_session(self, number: int, transcript: Transcript) -> None:
         """A session has begun; its transcript grows."""
@@ -226,6 +239,11 @@ class Store:
         self._transcripts.pop(number, None)
         self._weight -= self._weights.pop(number, 0)
 
+    def settle(self) -> None:
+        """Do what is due even if nobody asks: write to a file what waits, let go what is too old."""
+        if self.path or self.keep.seconds:
+            self.flush()
+
     def flush(self) -> bool:
         """Write what waits to the database, and let the oldest go that are too many. False when that failed."""
         with self._lock:
@@ -237,7 +255,7 @@ class Store:
                     self._database.executemany(
                         "INSERT INTO messages (number, id, session, created, sender, recipients, client, user, size,"
                         " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        rows,
+                        map(_row, rows),
                     )
                     for number, transcript in ended:
                         packed = (number, transcript.header.started, _pack(transcript))
@@ -523,6 +541,13 @@ def _stored(row: tuple[Any, ...]) -> Stored:
         tags=tuple(tags.split("\n")) if tags else (),
         summary=json.loads(summary) if summary else {},
     )
+
+
+def _row(waiting: _Waiting) -> tuple[object, ...]:
+    number, id_, session, created, sender, recipients, client, user, content = waiting
+    addresses = "\n" + "\n".join([path.address for path in recipients]) + "\n"
+    names = sender.address, addresses, _storable(client), _storable(user)
+    return number, id_, session, created, *names, len(content), content
 
 
 def _storable(text: str) -> str:
