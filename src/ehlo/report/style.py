@@ -9,11 +9,13 @@ _RESET = "\x1b[0m"
 
 
 class Style(NamedTuple):
-    """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns."""
+    """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns. `whole`: no line
+    is cut to that width, since no terminal would break it."""
 
     colour: bool
     unicode: bool
     width: int
+    whole: bool = False
 
     def paint(self, text: str, sgr: str) -> str:
         """`text` in a colour or weight, given as SGR parameters."""
@@ -76,7 +78,7 @@ def style_of(stream: TextIO, colour: str = "auto") -> Style:
         use = colour == "always"
     encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
     columns = max(_NARROWEST, min(terminal_columns(stream), _WIDEST))
-    return Style(use, encoding.startswith("utf"), columns)
+    return Style(use, encoding.startswith("utf"), columns, whole=not terminal)
 
 
 def terminal_columns(stream: TextIO) -> int:
