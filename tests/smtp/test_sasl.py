@@ -432,6 +432,8 @@ def test_explanations_have_no_secrets(name: str) -> None:
         ),
         ("CRAM-MD5", "server", b"<1@x>", "challenge <1@x>"),
         ("NTLM", "server", b"NTLMSSP\0\x02\0\0\0", "challenge"),
+        ("NTLM", "client", b"NTLMSSP\0\x01\0\0\0", "what this side can do"),
+        ("NTLM", "server", b"", "asks to begin"),
     ],
 )
 def test_explanations(name: str, who: str, data: bytes, explained: str) -> None:

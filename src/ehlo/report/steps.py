@@ -37,6 +37,8 @@ class StepReader:
 
     def __init__(self) -> None:
         self._capabilities: Capabilities | None = None
+        self._mechanism = ""
+        self._in_auth = False
         self._auth_seconds = 0.0
 
     def feed(self, exchange: Exchange) -> Step | None:
@@ -49,12 +51,19 @@ class StepReader:
     def _step(self, exchange: Exchange) -> Step | None:
         stage, seconds = exchange.stage, exchange.seconds
         if exchange.problem is not None:
+            self._in_auth = False
             return Step(stage, "failed", seconds, _problem_summary(exchange, exchange.problem))
         if exchange.step is not None:
             return _network_step(exchange.step, exchange.outcome, seconds)
         reply = exchange.reply
         if reply is None:
             return Step(stage, "failed", seconds, "no answer")
+        before = _before_reply(exchange)
+        if exchange.verb == "AUTH":
+            if not self._in_auth:
+                self._mechanism = _mechanism(exchange)
+            self._in_auth = reply.category == 3
+            before = self._mechanism
         if stage == "auth" and reply.category == 3:
             self._auth_seconds += seconds
             return None
@@ -65,7 +74,6 @@ class StepReader:
             return None
         if exchange.verb in ("EHLO", "HELO", "LHLO") and reply.category == 2:
             return self._ehlo_step(exchange, reply)
-        before = _before_reply(exchange)
         text = before + str(reply)
         status = reply.enhanced
         keep = len(before) + (len(f"{reply.code} {status}") if status else len(str(reply.code)))
@@ -110,6 +118,19 @@ def _before_reply(exchange: Exchange) -> str:
             return ""
         return f"{path.address}: " if path is not None else ""
     return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH") else f"{exchange.verb}: "
+
+
+def _mechanism(exchange: Exchange) -> str:
+    """By what somebody logs in, and what is said against that."""
+    words = exchange.command.text.split(None, 2) if exchange.command is not None else []
+    # Sessions without a login must not pay for importing it.
+    from ehlo.smtp.sasl import mechanism_offered
+
+    mechanism = mechanism_offered(words[1]) if len(words) > 1 else None
+    if mechanism is None:
+        return ""
+    standing = f" ({mechanism.standing})" if mechanism.standing else ""
+    return f"{mechanism.keyword}{standing}: "
 
 
 _PROBLEMS = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, TextIO
 
+from ehlo.report.text import shorten
+
 _RESET = "\x1b[0m"
 
 
@@ -63,6 +65,11 @@ class Style(NamedTuple):
         for fine, coarse in (("…", "..."), ("·", "-"), ("–", "-"), ("→", "->"), ("«", '"'), ("»", '"')):
             text = text.replace(fine, coarse)
         return text.encode("ascii", "backslashreplace").decode("ascii")
+
+    def fit(self, text: str, width: int, *, keep: int = 0) -> str:
+        """A text that is safe to show, in `width` columns if lines are cut; see `shorten`."""
+        shown = self.plain(text)
+        return shown if self.whole else shorten(shown, width, keep=keep, ellipsis=self.ellipsis)
 
 
 #: Wider lines than this are hard to read; narrower terminals than that get broken lines.

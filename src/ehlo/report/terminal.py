@@ -13,7 +13,7 @@ from ehlo.report.finding import finding_lines
 from ehlo.report.outcome import outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
-from ehlo.report.text import duration, flow, pad, safe, shorten, width_of, wrap
+from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import ExchangeReader
 from ehlo.transcript.redaction import Redactor
@@ -104,7 +104,7 @@ class SessionView:
         """One line of such a section."""
         style = self._style
         columns = style.width - 4 - max(width, width_of(what)) - 1
-        detail = self._fit(detail, max(columns, 10))
+        detail = style.fit(safe(detail), max(columns, 10))
         self._print(f"  {style.mark('ok' if worked else 'failed')} {pad(style.plain(safe(what)), width)} {detail}")
 
     def conclusion(self, finding: Finding) -> None:
@@ -133,15 +133,16 @@ class SessionView:
         self._print(f"  {style.mark(step.outcome)} {step.stage:<{_STAGE_COLUMNS}} {summary}{time}")
         self._details(step.details)
         for note in step.notes:
-            text = self._fit(note, style.width - 6 - _STAGE_COLUMNS)
+            text = style.fit(note, style.width - 6 - _STAGE_COLUMNS)
             self._print(f"  {style.mark('note')} {'':<{_STAGE_COLUMNS}} {style.warn(text)}")
 
     def _summary(self, step: Step, columns: int) -> str:
-        if not self._style.whole:
+        style = self._style
+        if not style.whole:
             for summary in (step.summary, *step.shorter):
-                if width_of(self._style.plain(safe(summary))) <= columns:
-                    return self._style.plain(safe(summary))
-        return self._fit(step.summary, columns, step.keep)
+                if width_of(style.plain(safe(summary))) <= columns:
+                    return style.plain(safe(summary))
+        return style.fit(safe(step.summary), columns, keep=step.keep)
 
     def _details(self, details: Iterable[Detail]) -> None:
         """What belongs to a step, beneath it: a dim label once for all of its kind, and the text beside it."""
@@ -154,12 +155,6 @@ class SessionView:
                 label = "" if detail.label == before else detail.label
                 before = detail.label
                 self._print(f"    {'':<{_STAGE_COLUMNS}} {style.dim(f'{label:<{_LABEL_COLUMNS}}{line}')}")
-
-    def _fit(self, text: str, columns: int, keep: int = 0) -> str:
-        """A text, safe to show, in as many columns as there are."""
-        style = self._style
-        shown = style.plain(safe(text))
-        return shown if style.whole else shorten(shown, columns, keep=keep, ellipsis=style.ellipsis)
 
     def _line(self, event: Event) -> None:
         """One line both ways, with its time, explained in the margin where there is room."""

@@ -69,10 +69,10 @@ def shorten(text: str, width: int, *, keep: int = 0, ellipsis: str = "…") -> s
 
 
 def _whole_words(text: str, width: int, after: str = "") -> str:
-    """The words of a longer text that fit, and what comes after them; empty where that is less than half."""
+    """The words of a longer text that fit, and what comes after them; empty where that is less than a third."""
     begin = _head(text, width)
     words = begin if text[len(begin) :].startswith(" ") else begin.rpartition(" ")[0]
-    return words.rstrip() + after if len(words) * 2 > len(begin) else ""
+    return words.rstrip() + after if len(words) * 3 > len(begin) else ""
 
 
 def _characters(text: str, width: int) -> str:

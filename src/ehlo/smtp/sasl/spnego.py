@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side
+from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismError, MechanismExchange, Side, all_secret
+from ehlo.smtp.sasl.ntlm import CHALLENGE, NEGOTIATE, read_message
 
 if TYPE_CHECKING:
     from spnego import ContextProxy
@@ -71,12 +72,36 @@ def _failure(error: Exception) -> MechanismError:
 
 
 def explain_ntlm(who: Side, data: bytes) -> str:
-    """A step of NTLM, by the type of its message ([MS-NLMP] §2.2.1)."""
-    kind = data[8:9] if data.startswith(b"NTLMSSP\0") else b""
-    meanings = {b"\x01": "what this side can do", b"\x02": "challenge", b"\x03": "a digest made with the password"}
-    return meanings.get(kind, "asks to begin" if who == "server" else "")
+    """A step of NTLM."""
+    message = read_message(data)
+    if message is None:
+        return "asks to begin" if who == "server" else ""
+    if message.kind == NEGOTIATE:
+        return "what this side can do"
+    if message.kind == CHALLENGE:
+        return f"challenge of {message.target}" if message.target else "challenge"
+    return f"user {message.account}, and a digest made with the password"
+
+
+def read_ntlm(number: int, response: bytes) -> Contents:
+    """A response of NTLM: the last one has the user."""
+    message = read_message(response)
+    if message is None:
+        return all_secret(number, response)
+    return Contents(message.account, (response, *(octets for _, octets in message.octets)))
+
+
+def show_ntlm(data: bytes) -> str:
+    """A message of NTLM in full: what has a meaning in words, the rest in hexadecimal."""
+    message = read_message(data)
+    return data.hex() if message is None else str(message)
 
 
 def explain_gssapi(who: Side, data: bytes) -> str:
     """A step of GSSAPI: nothing in it can be read."""
     return "a Kerberos ticket" if who == "client" and data else ""
+
+
+def show_gssapi(data: bytes) -> str:
+    """A token of GSSAPI in full."""
+    return data.hex()
