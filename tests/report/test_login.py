@@ -69,11 +69,11 @@ def test_an_obsolete_mechanism_is_said_to_be_so() -> None:
         ("C: AUTH EXTERNAL =", ["logs in: as whom the certificate names"]),
         (
             f"C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: {b64('alice')}\nS: 334 UGFzc3dvcmQ6\nC: {b64('wonderland')}",
-            ["logs in", "asks for the user name", "user alice", "asks for the password", ""],
+            ["logs in (obsolete, IANA)", "asks for the user name", "user alice", "asks for the password", ""],
         ),
         (
             f"C: AUTH CRAM-MD5\nS: 334 {b64('<1@x>')}\nC: {b64('alice ' + 'a' * 32)}",
-            ["logs in", "challenge <1@x>", "user alice"],
+            ["logs in (limited use, IANA)", "challenge <1@x>", "user alice"],
         ),
         (f"C: AUTH X-OWN {b64('alice')}", ["logs in"]),
     ],

@@ -35,7 +35,9 @@ class LineExplainer:
         if not self._in_auth and words and words[0].upper() == "AUTH":
             self._mechanism = _mechanism(words[1]) if len(words) > 1 else None
             response = self._exchange(event, words[2]) if len(words) > 2 else ""
-            return ": ".join(filter(None, (explain_line(event), response)))
+            standing = self._mechanism.standing if self._mechanism is not None else ""
+            command = explain_line(event) + (f" ({standing})" if standing else "")
+            return ": ".join(filter(None, (command, response)))
         return self._exchange(event, event.text) if self._in_auth else explain_line(event)
 
     def _exchange(self, event: Event, text: str) -> str:
