@@ -97,6 +97,19 @@ def test_links_between_rules() -> None:
         assert {*rule.settings, *rule.server} <= programs, rule.id
 
 
+def test_advice_names_what_ehlo_can_do_itself() -> None:
+    advice = {rule.id: " ".join(rule.fix) for rule in RULES}
+    assert not [rule for rule, text in advice.items() if "s_client" in text or "swaks" in text]
+    for rule in ("tls-old-version", "tls-no-common-cipher", "tls-failed", "tls-cut"):
+        assert "--explain-tls" in advice[rule]
+
+
+def test_no_rule_knows_where_another_finding_stands() -> None:
+    """The order of findings depends on the session; what a finding has seen stands beneath its own advice."""
+    for rule in RULES:
+        assert not re.search(r"as said (below|above)|\((above|below)\)|stage above", f"{rule.why} {' '.join(rule.fix)}")
+
+
 def test_there_are_rules_enough() -> None:
     assert len(RULES) >= 150
     assert {rule.layer for rule in RULES} == set(LAYERS)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Reply,
         SessionError,
         TargetError,
+        TLSSettings,
         connect,
     )
 
@@ -37,6 +38,7 @@ __all__ = [
     "NotDone",
     "Reply",
     "SessionError",
+    "TLSSettings",
     "TargetError",
     "__version__",
     "connect",

@@ -14,13 +14,17 @@ from types import TracebackType
 from ehlo.diagnosis.judge import judge
 from ehlo.diagnosis.verdict import Verdict
 from ehlo.net import aio, blocking
+from ehlo.net.certificates import trust_context
 from ehlo.net.errors import SessionError
+from ehlo.net.intents import Family
+from ehlo.net.names import Nameserver, parse_endpoint, parse_nameserver
+from ehlo.net.proxy import proxy_header
 from ehlo.net.settings import DEFAULT_TLS, TLSSettings, Verify
-from ehlo.net.tls import TLSFacts
+from ehlo.net.tls import TLSFacts, client_context
 from ehlo.probe.conversation import Conversation, Instruction
-from ehlo.probe.plan import Plan, Timeouts
+from ehlo.probe.plan import DEFAULT_CAP, Plan, Timeouts
 from ehlo.probe.talk import Asking, NotDone, T, Talk
-from ehlo.probe.target import TargetError, parse_target
+from ehlo.probe.target import TargetError, over_lmtp, parse_target
 from ehlo.smtp.address import AddressError, Path, parse_path
 from ehlo.smtp.capabilities import Capabilities
 from ehlo.smtp.command import Command, mail, rcpt
@@ -28,6 +32,8 @@ from ehlo.smtp.content import to_crlf
 from ehlo.smtp.deviations import LocalProtocolError
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.sasl import Credentials
+from ehlo.smtp.stages import Stage
+from ehlo.smtp.xclient import xclient_attribute
 from ehlo.transcript.redaction import redact
 from ehlo.transcript.transcript import Listener, Transcript
 
@@ -40,6 +46,7 @@ __all__ = [
     "NotDone",
     "Reply",
     "SessionError",
+    "TLSSettings",
     "TargetError",
     "connect",
 ]
@@ -52,51 +59,73 @@ def connect(
     target: str,
     *,
     name: str = "",
-    timeout: float = 30.0,
+    timeout: float = DEFAULT_CAP,
+    timeouts: Mapping[Stage, float] | None = None,
+    family: Family = "any",
+    source: str = "",
+    dns_server: str = "",
+    lmtp: bool = False,
+    proxy: str = "",
+    tls: TLSSettings = DEFAULT_TLS,
     verify: Verify = "",
     ca_file: str = "",
+    ca_path: str = "",
     tls_name: str = "",
-    tls: TLSSettings = DEFAULT_TLS,
+    sni: str | None = None,
     insecure: bool = False,
     auth_in_clear: bool = False,
-    source: str = "",
     on_event: Listener | None = None,
 ) -> Connector:
     """A session with a server, for `with` or `async with`; the connection is made there.
 
-    `target` is what `ehlo check` takes: "mail.example.com:587", "smtps://mail.example.com",
-    "lmtp:///run/lmtp", "mx:example.com". `name` is what to greet with (default: this host's name),
-    `timeout` the longest wait at each stage in seconds, `on_event` is called with each event of the
-    transcript as it happens. The other arguments are the options of `ehlo check` of the same name.
-    Raises `TargetError`.
+    `target` is what `ehlo check` takes: "mail.example.com:587", "smtps://mail.example.com", "mx:example.com",
+    "lmtp:///run/lmtp", "unix:/run/mail.sock", "pipe:exim -bs"; with `lmtp` the last two are spoken to in LMTP.
+    `name` is what to greet with (default: this host's name), `timeout` the longest wait at each stage in
+    seconds, `timeouts` those of single stages. `on_event` is called with each event of the transcript as it
+    happens. The other arguments are the options of `ehlo check`; docs/library.md has all of them.
+
+    Raises `TargetError` for a target, `ValueError` for another argument that cannot be understood (the former
+    is one, too), and `OSError` when the authorities cannot be read.
     """
+    parsed = parse_target(target)
+    address, port = parse_endpoint(source) if source else ("", 0)
+    if tls != DEFAULT_TLS:
+        client_context(tls)
+    if ca_file or ca_path:
+        trust_context(ca_file, ca_path)
     plan = Plan(
-        parse_target(target),
+        over_lmtp(parsed) if lmtp else parsed,
         helo=name,
-        timeouts=Timeouts(timeout),
+        timeouts=Timeouts(timeout, timeouts or {}),
+        family=family,
+        source=address,
+        source_port=port,
+        proxy=proxy_header(proxy) if proxy else b"",
+        tls=tls,
         verify=verify,
         ca_file=ca_file,
+        ca_path=ca_path,
         tls_name=tls_name,
-        tls=tls,
+        sni=sni,
         insecure=insecure,
         auth_in_clear=auth_in_clear,
-        source=source,
     )
-    return Connector(plan, on_event)
+    return Connector(plan, on_event, parse_nameserver(dns_server) if dns_server else None)
 
 
 class Connector:
     """Makes the connection: `with` gives a `Client`, `async with` an `AsyncClient`. Both raise
     `SessionError` when there is no session to be had, and say QUIT at the end."""
 
-    def __init__(self, plan: Plan, on_event: Listener | None = None) -> None:
+    def __init__(self, plan: Plan, on_event: Listener | None = None, nameserver: Nameserver | None = None) -> None:
         self._plan = plan
         self._on_event = on_event
+        self._nameserver = nameserver
         self._client: Client | None = None
         self._async_client: AsyncClient | None = None
 
     def __enter__(self) -> Client:
-        self._client = Client(self._plan, self._on_event)
+        self._client = Client(self._plan, self._on_event, self._nameserver)
         self._client.open()
         return self._client
 
@@ -107,7 +136,7 @@ class Connector:
             self._client.close()
 
     async def __aenter__(self) -> AsyncClient:
-        self._async_client = AsyncClient(self._plan, self._on_event)
+        self._async_client = AsyncClient(self._plan, self._on_event, self._nameserver)
         await self._async_client.open()
         return self._async_client
 
@@ -121,8 +150,9 @@ class Connector:
 class _Base:
     """What both clients know of their session."""
 
-    def __init__(self, plan: Plan, on_event: Listener | None = None) -> None:
+    def __init__(self, plan: Plan, on_event: Listener | None = None, nameserver: Nameserver | None = None) -> None:
         self._conversation = Conversation(plan, on_event)
+        self._nameserver = nameserver
 
     @property
     def greeting(self) -> Reply:
@@ -219,7 +249,7 @@ class Client(_Base):
     def open(self) -> None:
         """Connect and take the greeting. Raises `SessionError`."""
         session = self._conversation.session
-        self._driver = blocking.Driver(session)
+        self._driver = blocking.Driver(session, self._nameserver)
         self._driver.go_on(session.start())
         if self._conversation.greeting is None:
             self._driver.close()
@@ -257,6 +287,12 @@ class Client(_Base):
     def starttls(self) -> Reply:
         """STARTTLS, the handshake, and EHLO under TLS; the reply is the one to STARTTLS."""
         return self.do(_starttls)
+
+    def xclient(self, **attributes: str) -> Reply:
+        """XCLIENT: whom the server shall take this client for, e.g. `ADDR="192.0.2.1"`; and EHLO, with which the
+        session then begins anew. The reply is the one to XCLIENT. Raises `ValueError` for an attribute that
+        there is not."""
+        return self.do(_xclient(attributes))
 
     def login(
         self, user: str, password: str = "", *, mechanisms: Sequence[str] = (), authzid: str = "", realm: str = ""
@@ -300,7 +336,7 @@ class AsyncClient(_Base):
         listening = Instruction(_nothing)
         opened = self._awaiting(listening)
         self._conversation.instruct(listening)
-        self._task = asyncio.ensure_future(aio.run(self._conversation.session, aio.Loop()))
+        self._task = asyncio.ensure_future(aio.run(self._conversation.session, aio.Loop(), self._nameserver))
         await asyncio.wait([opened, self._task], return_when=asyncio.FIRST_COMPLETED)
         if self._conversation.greeting is None:
             await self._task
@@ -343,6 +379,12 @@ class AsyncClient(_Base):
         """STARTTLS, the handshake, and EHLO under TLS; the reply is the one to STARTTLS."""
         return await self.do(_starttls)
 
+    async def xclient(self, **attributes: str) -> Reply:
+        """XCLIENT: whom the server shall take this client for, e.g. `ADDR="192.0.2.1"`; and EHLO, with which the
+        session then begins anew. The reply is the one to XCLIENT. Raises `ValueError` for an attribute that
+        there is not."""
+        return await self.do(_xclient(attributes))
+
     async def login(
         self, user: str, password: str = "", *, mechanisms: Sequence[str] = (), authzid: str = "", realm: str = ""
     ) -> Reply:
@@ -384,6 +426,18 @@ def _starttls(talk: Talk) -> Asking[Reply]:
     if talk.tls is not None:
         yield from talk.greet()
     return reply
+
+
+def _xclient(attributes: Mapping[str, str]) -> Callable[[Talk], Asking[Reply]]:
+    words = [xclient_attribute(name, value) for name, value in attributes.items()]
+
+    def step(talk: Talk) -> Asking[Reply]:
+        reply = yield from talk.xclient(words)
+        if reply.category == 2:
+            yield from talk.greet()
+        return reply
+
+    return step
 
 
 def _nothing(_: Talk) -> Asking[None]:

@@ -107,10 +107,11 @@ def test_exact_output(tmp_path: Path) -> None:
         "  ✓ dns       A 192.0.2.10, AAAA none TIME",
         "  ✓ connect   192.0.2.10:25 TIME",
         "  ✓ banner    220 mail.example.com ESMTP Postfix TIME",
-        "  ✓ ehlo      PIPELINING  SIZE 10.2 MB  VRFY  ETRN  STARTTLS  ENHANCED… TIME",
+        "  ✓ ehlo      PIPELINING  SIZE 10.2 MB  VRFY  ETRN  STARTTLS … TIME",
         "  ✓ starttls  TLS 1.3, certificate for mail.example.com, 89 days left TIME",
-        "              TLS_AES_256_GCM_SHA384, X25519",
-        "              mail.example.com, signed by ehlo lab authority",
+        "              cipher  TLS_AES_256_GCM_SHA384, key exchange X25519",
+        "              chain   mail.example.com, signed by ehlo lab authority,",
+        "                      DATE to DATE (89 days left)",
         "  ✓ ehlo      under TLS also:  AUTH PLAIN LOGIN TIME",
         "  ✓ mail      250 2.1.0 Ok TIME",
         "  ✓ rcpt      recipient@example.com: 250 2.1.5 Ok TIME",
@@ -122,9 +123,16 @@ def test_exact_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [50, 80, 110])
 def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> None:
-    words = [f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
-    shown = ehlo("check", *words, env={"COLUMNS": str(columns)}).stdout
+    words = ["check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
+    shown = on_a_terminal(words, {"COLUMNS": str(columns), "NO_COLOR": "1"}, status=18)
     assert max(width_of(line) for line in shown.splitlines()) <= columns
+
+
+def test_nothing_is_cut_where_there_is_no_terminal(lab: RunningLab) -> None:
+    done = ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--explain-tls")
+    assert "…" not in done.stdout
+    assert "ENHANCEDSTATUSCODES  8BITMIME  DSN" in done.stdout
+    assert "550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown in" in done.stdout
 
 
 def test_ascii_terminals_get_ascii(lab: RunningLab) -> None:
@@ -142,7 +150,7 @@ def test_colour_on_a_terminal_alone(lab: RunningLab) -> None:
     assert "\x1b[3" not in on_a_terminal(words, {"NO_COLOR": "1"})
 
 
-def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
+def on_a_terminal(words: list[str], env: dict[str, str], status: int = 0) -> str:
     """What the command shows on a pseudo-terminal."""
     leader, follower = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
@@ -161,7 +169,7 @@ def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
     except OSError:
         pass  # The other end is closed: that is how a pseudo-terminal says so.
     os.close(leader)
-    assert process.wait(60) == 0
+    assert process.wait(60) == status
     return out.decode()
 
 
@@ -211,7 +219,15 @@ def test_widths() -> None:
     assert width_of("你好") == 4
     assert pad("你", 4) == "你  "
     assert shorten("abcdefghij", 5) == "abcd…"
-    assert shorten("550 5.1.1 one two three four five six", 31, keep=9) == "550 5.1.1 … four five six"
+    assert shorten("SIZE 10240000  DSN", 10) == "SIZE …"
+    assert shorten("VRFY  ETRN  8BITMIME  DSN", 16) == "VRFY  ETRN …"
+    assert shorten("one two 3554 days", 13) == "one two …"
+    assert shorten("one two 3554 days", 14) == "one two 3554 …"
+    assert shorten("certificate 3554", 14) == "certificate …"
+    assert shorten("550 5.1.1 one two three four five six", 31, keep=9) == "550 5.1.1 … three four five six"
+    assert shorten("550 5.1.1 one two three four five six", 30, keep=9) == "550 5.1.1 … four five six"
+    assert shorten("550 5.1.1 too large: 12345678", 21, keep=9) == "550 5.1.1 … 12345678"
+    assert shorten("550 5.1.1 too large: 123456789012", 21, keep=9) == "550 5.1.1 … "
     assert [duration(seconds) for seconds in (0.0001, 0.0314, 1.25, 125)] == ["<1 ms", "31 ms", "1.2 s", "2.1 min"]
     assert [size(octets) for octets in (1, 999, 10_240_000, 52_428_800)] == [
         "1 octets",

@@ -33,6 +33,7 @@ _MASKS = (
     (re.compile(r" +(<1 ms|\d+ ms|\d+\.\d s)$", re.MULTILINE), " TIME"),
     (re.compile(r"^ +\d+\.\d{3}(?=  [CS]: )", re.MULTILINE), " TIME"),
     (re.compile(r"queued as [0-9A-F]{11}"), "queued as ID"),
+    (re.compile(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d"), "DATE to DATE"),
     (re.compile(r"127\.0\.0\.1:\d{5}\b"), "127.0.0.1:PORT"),
     (re.compile(r'"(t|first|seconds)": [0-9.e-]+'), r'"\1": TIME'),
 )
@@ -170,8 +171,8 @@ def run(command: str) -> tuple[int, str]:
     words = words[:-2] if words[-2:-1] == ["<"] else words
     out, err = io.StringIO(), io.StringIO()
     with (
-        contextlib.redirect_stdout(_Utf8(out)),
-        contextlib.redirect_stderr(_Utf8(err)),
+        contextlib.redirect_stdout(_Stream(out, terminal=True)),
+        contextlib.redirect_stderr(_Stream(err, terminal=False)),
         mock.patch.object(sys, "stdin", given),
     ):
         try:
@@ -181,13 +182,17 @@ def run(command: str) -> tuple[int, str]:
     return status, out.getvalue() + err.getvalue()
 
 
-class _Utf8(io.TextIOBase):
-    """A stream that says it takes UTF-8, as a terminal does."""
+class _Stream(io.TextIOBase):
+    """A stream that takes UTF-8; what a document shows is what a terminal shows."""
 
     encoding = "utf-8"
 
-    def __init__(self, target: io.StringIO) -> None:
+    def __init__(self, target: io.StringIO, *, terminal: bool) -> None:
         self._target = target
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
 
     def write(self, text: str) -> int:
         return self._target.write(text)

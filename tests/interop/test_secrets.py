@@ -14,6 +14,8 @@ import pytest
 
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.authority import Identity, make_identity
+from ehlo.transcript.jsonl import read
+from ehlo.transcript.redaction import redact
 
 PASSWORD = "Wunder+Land/4711"
 USER = "alice"
@@ -96,8 +98,13 @@ def test_nothing_is_left_behind(mechanism: str, source: str, lab: RunningLab, ho
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "235" in done.stdout
+        assert "--json" in view or f"user {USER}" in " ".join(done.stdout.split())
         assert left_behind(home, done.stdout, done.stderr) == []
     assert (home / "record.jsonl").stat().st_size > 1000
+    # Who it was stays, on both sides.
+    ours = read((home / "record.jsonl").read_text("utf-8").splitlines(keepends=True))
+    for transcript in (ours, redact(lab.lab.sessions[-1])):
+        assert [event.fact("user") for event in transcript.events if event.fact("user")] == [USER]
 
 
 def test_the_search_finds_what_is_shown_on_purpose(lab: RunningLab, home: Path) -> None:
@@ -111,6 +118,20 @@ def test_the_search_finds_what_is_shown_on_purpose(lab: RunningLab, home: Path) 
             env=environment(home),
         )
         assert left_behind(home, done.stdout) != []
+
+
+def test_an_identity_is_shown(lab: RunningLab, home: Path) -> None:
+    """EXTERNAL has nothing secret in it: the certificate is the proof."""
+    done = subprocess.run(
+        [*EHLO, "check", f"127.0.0.1:{lab.port}", "--user", USER, "--auth", "EXTERNAL", "--insecure", "-v"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(home),
+    )
+    assert done.returncode == 16, done.stderr
+    assert f"C: AUTH EXTERNAL {base64.b64encode(USER.encode()).decode()}" in done.stdout
+    assert f"as {USER}" in " ".join(done.stdout.split())
 
 
 def test_the_list_of_processes_does_not_have_it(lab: RunningLab, home: Path) -> None:

@@ -37,7 +37,7 @@ EXTENSIONS = (
 
 @pytest.fixture(scope="module")
 def identity() -> Identity:
-    return make_identity("mail.example.com", "127.0.0.1")
+    return make_identity("mail.example.com", "127.0.0.1", "2001:db8:0:0:0:0:0:1")
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +169,10 @@ def test_versions_and_ciphers(ehlo: Ehlo, lab: RunningLab, trust: tuple[str, ...
     tls = ehlo.check(lab, *trust, "--tls-min", "1.3").event("tls")
     assert tls.facts["version"] == "TLSv1.3"
     assert tls.facts["group"]
-    assert tls.facts["chain"] == [
-        {"subject": "mail.example.com", "issuer": "ehlo lab authority", "not_after": tls.facts["not_after"]}
-    ]
+    valid = {key: tls.facts[key] for key in ("not_before", "not_after", "days_left")}
+    assert tls.facts["chain"] == [{"subject": "mail.example.com", "issuer": "ehlo lab authority", **valid}]
+    assert tls.facts["name"] == "127.0.0.1"
+    assert tls.facts["names"] == ["mail.example.com", "127.0.0.1", "2001:db8::1"]
 
 
 def modern(ca: Authority, *, sni: list[object] | None = None) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .certificates import Certificate
 from .debian import shared_library, tree
+from .kerberos import KerberosRealm
 from .processes import Account, free_port, home, running
 from .sasl import write_settings
 from .world import (
@@ -45,17 +46,19 @@ def exim(
     user: str = USER,
     password: str = PASSWORD,
     ask_certificate: bool = False,
+    realm: KerberosRealm | None = None,
     settings: str = "",
     smarthost: int = 0,
 ) -> Iterator[MailServer]:
     """Run Exim; with a certificate it offers STARTTLS, and TLS on connect on a second port.
 
     AUTH is offered to all, for one user; logging in changes nothing else. The `heavy` Exim knows
-    more mechanisms, and has a port for those who come through a proxy. With `ask_certificate`
-    clients are asked for theirs, and AUTH EXTERNAL is offered to those that show one. Who asks for
-    a reply for each recipient (PRDR) gets a bad one for ``full@example.com``; else that mailbox
-    spoils the whole message. `settings` are further lines of the configuration's main section. With the port
-    of a `smarthost` on this machine, mail is passed on there, and what is put off is due again at once.
+    more mechanisms, tickets of the Kerberos `realm` among them, and has a port for those who come
+    through a proxy. With `ask_certificate` clients are asked for theirs, and AUTH EXTERNAL is offered
+    to those that show one. Who asks for a reply for each recipient (PRDR) gets a bad one for
+    ``full@example.com``; else that mailbox spoils the whole message. `settings` are further lines of the
+    configuration's main section. With the port of a `smarthost` on this machine, mail is passed on
+    there, and what is put off is due again at once.
     """
     package = "exim4-daemon-heavy" if heavy else "exim4-daemon-light"
     binary = tree(package, "usr/sbin/exim4") / "usr/sbin/exim4"
@@ -78,7 +81,8 @@ def exim(
             POLICY,
             SMARTHOST.format(port=smarthost) if smarthost else DELIVERY.format(folder=folder, user=BUILT_FOR),
             AUTHENTICATORS.format(user=user, password=password),
-            "\n".join([SPA.format(user=user, password=password), *map(_by_cyrus, BY_CYRUS)]) if heavy else "",
+            SPA.format(user=user, password=password) if heavy else "",
+            *(_by_cyrus(mechanism) for mechanism in (*BY_CYRUS, *(["GSSAPI"] if realm else [])) if heavy),
         ]
         if certificate:
             files = certificate.copy_to(folder / "tls")
@@ -92,7 +96,7 @@ def exim(
         variables = _account_list(folder, account, wrapper)
         if heavy:
             sasl = folder / "sasl"
-            variables |= write_settings(sasl, "exim", user, password, account) | {"SASL_CONF_PATH": str(sasl)}
+            variables |= write_settings(sasl, "exim", user, password, account, realm) | {"SASL_CONF_PATH": str(sasl)}
         with running(command, ports=ports, output=folder / "output", environment=variables):
             maildirs = {mailbox: folder / "mail" / mailbox for mailbox in MAILBOXES}
             log_file = folder / "log" / "main.log"
@@ -134,7 +138,8 @@ spool_directory = {folder}/spool
 log_file_path = {folder}/log/%s.log
 pid_file_path = {folder}/spool/pid
 deliver_drop_privilege = true
-keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP : SASL_CONF_PATH : OPENSSL_CONF
+keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP : SASL_CONF_PATH : OPENSSL_CONF : \
+    KRB5_CONFIG : KRB5_KTNAME : KRB5RCACHENAME
 add_environment =
 host_lookup =
 rfc1413_query_timeout = 0s

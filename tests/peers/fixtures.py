@@ -16,6 +16,7 @@ from . import aio, debian
 from .certificates import Authority
 from .dovecot import DovecotServer, dovecot
 from .exim import exim
+from .kerberos import KerberosRealm, kerberos
 from .npm import npm_smtp_server
 from .opensmtpd import opensmtpd
 from .postfix import postfix
@@ -29,8 +30,10 @@ __all__ = [
     "dovecot_server",
     "exim_heavy_server",
     "exim_server",
+    "kerberos_realm",
     "npm_server",
     "opensmtpd_server",
+    "optional_realm",
     "peer_program",
     "postfix_auth_server",
     "postfix_dovecot_server",
@@ -57,6 +60,33 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="session")
+def optional_realm() -> Iterator[KerberosRealm | debian.PeerMissing]:
+    """Run a Kerberos realm, or tell why there is none: servers do without, tests do not."""
+    with contextlib.ExitStack() as ends:
+        try:
+            found: KerberosRealm | debian.PeerMissing = ends.enter_context(kerberos())
+        except debian.PeerMissing as missing:
+            found = missing
+        yield found
+
+
+@pytest.fixture
+def kerberos_realm(
+    optional_realm: KerberosRealm | debian.PeerMissing, monkeypatch: pytest.MonkeyPatch
+) -> KerberosRealm:
+    """Return the realm; this process has a ticket of its user."""
+    if isinstance(optional_realm, debian.PeerMissing):
+        pytest.skip(str(optional_realm))
+    for name, value in optional_realm.for_clients.items():
+        monkeypatch.setenv(name, value)
+    return optional_realm
+
+
+def _realm(found: KerberosRealm | debian.PeerMissing) -> KerberosRealm | None:
+    return found if isinstance(found, KerberosRealm) else None
+
+
+@pytest.fixture(scope="session")
 def postfix_server(ca: Authority) -> Iterator[MailServer]:
     """Run Postfix with STARTTLS and TLS on connect."""
     with skip_if_missing(), postfix(ca.good) as server:
@@ -64,9 +94,10 @@ def postfix_server(ca: Authority) -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="session")
-def postfix_auth_server(ca: Authority) -> Iterator[MailServer]:
+def postfix_auth_server(ca: Authority, optional_realm: KerberosRealm | debian.PeerMissing) -> Iterator[MailServer]:
     """Run Postfix with AUTH by Cyrus SASL, which asks clients for a certificate."""
-    with skip_if_missing(), postfix(ca.good, sasl="cyrus", ask_certificate=True) as server:
+    realm = _realm(optional_realm)
+    with skip_if_missing(), postfix(ca.good, sasl="cyrus", ask_certificate=True, realm=realm) as server:
         yield server
 
 
@@ -85,9 +116,9 @@ def exim_server(ca: Authority) -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="session")
-def exim_heavy_server(ca: Authority) -> Iterator[MailServer]:
+def exim_heavy_server(ca: Authority, optional_realm: KerberosRealm | debian.PeerMissing) -> Iterator[MailServer]:
     """Run the Exim with all mechanisms of AUTH, which asks clients for a certificate."""
-    with skip_if_missing(), exim(ca.good, heavy=True, ask_certificate=True) as server:
+    with skip_if_missing(), exim(ca.good, heavy=True, ask_certificate=True, realm=_realm(optional_realm)) as server:
         yield server
 
 
@@ -113,9 +144,9 @@ def opensmtpd_server(ca: Authority) -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="session")
-def sendmail_server(ca: Authority) -> Iterator[MailServer]:
+def sendmail_server(ca: Authority, optional_realm: KerberosRealm | debian.PeerMissing) -> Iterator[MailServer]:
     """Run Sendmail with STARTTLS, TLS on connect and AUTH; it asks clients for a certificate."""
-    with skip_if_missing(), sendmail(ca.good) as server:
+    with skip_if_missing(), sendmail(ca.good, realm=_realm(optional_realm)) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from .certificates import Certificate
 from .debian import PeerMissing, tree
+from .kerberos import KerberosRealm
 from .processes import Account, free_port, home, running
 from .sasl import write_settings
 from .world import (
@@ -69,13 +70,15 @@ def postfix(
     user: str = USER,
     password: str = PASSWORD,
     ask_certificate: bool = False,
+    realm: KerberosRealm | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[MailServer]:
     """Run Postfix; with a certificate it offers STARTTLS, and TLS on connect on a second port.
 
     Further ports are for those who come through a proxy, and for those who may use XCLIENT. AUTH is
     offered with `sasl`: by Cyrus SASL, for one user, or by the Dovecot that listens on the socket
-    given. Logging in changes nothing else. With `ask_certificate` clients are asked for theirs.
+    given. Logging in changes nothing else. With `ask_certificate` clients are asked for theirs; Cyrus SASL takes
+    tickets of the Kerberos `realm`.
 
     `settings` are further parameters of ``main.cf``, or other values for those set here.
     """
@@ -111,7 +114,7 @@ def postfix(
             owner = pwd.getpwnam(MAIL_OWNER)
             reader = Account(owner.pw_uid, owner.pw_gid)
             # Debian's Postfix looks there, whatever cyrus_sasl_config_path says.
-            variables |= write_settings(folder / "config" / "sasl", "smtpd", user, password, reader)
+            variables |= write_settings(folder / "config" / "sasl", "smtpd", user, password, reader, realm)
         log_file = folder / "log"
         with running(command, ports=ports, output=log_file, environment=variables):
             yield MailServer(HOST, port, tls_port, log_file, maildirs, proxy_port=proxy_port, xclient_port=xclient_port)
@@ -166,7 +169,8 @@ def _parameters(root: Path, folder: Path, size_limit: int) -> dict[str, str]:
         "maillog_file": str(folder / "log"),
         "maillog_file_prefixes": str(folder),
         # master keeps only these variables for the daemons it starts.
-        "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH OPENSSL_CONF TZ LANG=C",
+        "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH OPENSSL_CONF "
+        "KRB5_CONFIG KRB5_KTNAME KRB5RCACHENAME TZ LANG=C",
         "mail_owner": MAIL_OWNER,
         "setgid_group": SETGID_GROUP,
         "default_privs": DELIVERS_AS,

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from .debian import shared_library, tree
+from .kerberos import KerberosRealm
 from .processes import Account
 
 MECHANISMS = (
@@ -15,9 +16,10 @@ MECHANISMS = (
 
 
 def write_settings(
-    folder: Path, application: str, user: str, password: str, reader: Account, mechanisms: str = MECHANISMS
+    folder: Path, application: str, user: str, password: str, reader: Account, realm: KerberosRealm | None = None
 ) -> dict[str, str]:
-    """Write what Cyrus SASL needs to know one user into a new folder, for it to look in.
+    """Write what Cyrus SASL needs to know one user into a new folder, for it to look in. With a `realm` it takes
+    tickets of Kerberos, too.
 
     Returns variables for the server's environment: NTLM needs MD4, which OpenSSL has to be asked for.
     `application` is the name that the server calls itself by; `reader` is who the server runs as.
@@ -36,11 +38,12 @@ def write_settings(
         timeout=10,
         env=os.environ | {"LANG": "C"},
     )
+    mechanisms = MECHANISMS if realm is None else f"{MECHANISMS} GSSAPI"
     (folder / f"{application}.conf").write_text(SETTINGS.format(database=database, mechanisms=mechanisms))
     openssl = folder / "openssl.cnf"
     openssl.write_text(OPENSSL)
     reader.give(folder, *folder.iterdir())
-    return {"OPENSSL_CONF": str(openssl)}
+    return {"OPENSSL_CONF": str(openssl), **({} if realm is None else realm.for_servers)}
 
 
 SETTINGS = """\

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .certificates import Certificate
 from .debian import PeerMissing, cache_folder, program, tree
+from .kerberos import KerberosRealm
 from .namespaces import inside
 from .processes import Account, free_port, home, running
 from .sasl import write_settings
@@ -23,7 +24,7 @@ from .world import DOMAIN, HOST, MAILBOXES, PASSWORD, REFUSED_SENDER, SERVER_NAM
 DELIVERS_AS = "nobody"
 #: Where it sees its own folder: it trusts no file below a folder that everybody can write to, as /tmp is.
 SEEN_AT = Path("/mnt")
-MECHANISMS = "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 NTLM ANONYMOUS EXTERNAL SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512"
+MECHANISMS = "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 NTLM ANONYMOUS EXTERNAL GSSAPI SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512"
 
 
 @contextlib.contextmanager
@@ -33,12 +34,13 @@ def sendmail(
     size_limit: int = SIZE_LIMIT,
     user: str = USER,
     password: str = PASSWORD,
+    realm: KerberosRealm | None = None,
     settings: str = "",
 ) -> Iterator[MailServer]:
     """Run Sendmail; with a certificate it offers STARTTLS, and TLS on connect on a second port.
 
-    AUTH is offered to all, for one user; logging in changes nothing else. `settings` are further
-    lines of the configuration in m4, before the mailers.
+    AUTH is offered to all, for one user, and with a ticket of the Kerberos `realm`; logging in changes
+    nothing else. `settings` are further lines of the configuration in m4, before the mailers.
     """
     root = tree("sendmail-bin", "usr/libexec/sendmail/sendmail")
     parts = _parts()
@@ -48,7 +50,8 @@ def sendmail(
         maildirs = _make_folders(folder)
         sasl = folder / "sasl"
         # Sendmail empties its environment; what its configuration sets is all that its libraries see.
-        variables = write_settings(sasl, "Sendmail", user, password, Account(0, 0)) | {"SASL_CONF_PATH": str(sasl)}
+        variables = write_settings(sasl, "Sendmail", user, password, Account(0, 0), realm)
+        variables["SASL_CONF_PATH"] = str(sasl)
         tls = ""
         if certificate:
             files = certificate.copy_to(folder / "tls")

@@ -147,7 +147,7 @@ EHLO here.org
     )
     assert (status, err) == (0, "")
     assert "encrypted from here on" in out
-    assert "version   TLSv1.3" in out
+    assert "version   TLS 1.3, 256 bits" in out
     encoded = base64.b64encode(PASSWORD.encode()).decode()
     for text in (out, record.read_text(), (tmp_path / "saved.jsonl").read_text()):
         assert PASSWORD not in text

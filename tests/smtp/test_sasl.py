@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +23,7 @@ from ehlo.smtp.sasl import (
     explain_step,
     mechanism_named,
     oauth_error,
+    spnego,
 )
 from ehlo.smtp.sasl.password import cram_md5, digest_md5
 from ehlo.smtp.sasl.scram import FEWEST_ITERATIONS, MOST_ITERATIONS, scram
@@ -293,6 +297,33 @@ def test_digest_md5_ends_at_a_wrong_challenge(challenge: bytes) -> None:
         exchange.send(challenge)
 
 
+@pytest.mark.parametrize(("name", "extra"), [("NTLM", "ntlm"), ("GSSAPI", "kerberos")])
+def test_a_missing_library_names_the_extra(name: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spnego", None)
+    with pytest.raises(MechanismError, match=rf"pip install 'ehlo\[{extra}\]'"):
+        next(MECHANISMS[name].start(ALICE))
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert {mechanism.extra for mechanism in MECHANISMS.values()} - {""} <= set(extras["optional-dependencies"])
+
+
+def test_kerberos_needs_more_than_ntlm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra for NTLM alone, pyspnego is there, and the library that it needs for Kerberos is not."""
+    monkeypatch.setattr("spnego._gss.HAS_GSSAPI", False)
+    monkeypatch.setattr("spnego._gss.GSSAPI_IMP_ERR", "No module named 'gssapi'")
+    with pytest.raises(MechanismError, match=r"pip install 'ehlo\[kerberos\]'"):
+        next(MECHANISMS["GSSAPI"].start(ALICE._replace(user="", password="")))
+    next(MECHANISMS["NTLM"].start(ALICE))
+
+
+def test_errors_of_kerberos_are_one_sentence() -> None:
+    error = RuntimeError(
+        "SpnegoError (7): Major (458752): No credentials were supplied, or the credentials were unavailable or "
+        "inaccessible, Minor (2529639053): No Kerberos credentials available (default cache: FILE:/x), Context: token"
+    )
+    assert str(spnego._failure(error)) == "No Kerberos credentials available (default cache: FILE:/x)"
+    assert str(spnego._failure(RuntimeError("The\nother  side"))) == "The other side"
+
+
 def test_digest_md5_wants_the_servers_proof() -> None:
     exchange = digest_md5(ALICE)
     next(exchange)
@@ -432,6 +463,12 @@ def test_explanations_have_no_secrets(name: str) -> None:
         ),
         ("CRAM-MD5", "server", b"<1@x>", "challenge <1@x>"),
         ("NTLM", "server", b"NTLMSSP\0\x02\0\0\0", "challenge"),
+        ("NTLM", "client", b"NTLMSSP\0\x01\0\0\0", "what this side can do"),
+        ("NTLM", "server", b"", "asks to begin"),
+        ("GSSAPI", "client", b"\x60\x10", "a Kerberos ticket"),
+        ("GSSAPI", "server", b"\x60\x10", "the proof that it is the server of the ticket"),
+        ("GSSAPI", "server", b"\x05\x04\x01", "the security layers it has"),
+        ("GSSAPI", "client", b"\x05\x04\x01", "takes no security layer"),
     ],
 )
 def test_explanations(name: str, who: str, data: bytes, explained: str) -> None:

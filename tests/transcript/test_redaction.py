@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ehlo.smtp.sasl import MECHANISMS, ChannelBinding, Credentials
+from ehlo.smtp.sasl.server import SERVER_MECHANISMS, Realm
 from ehlo.transcript import Event, Header, Redactor, Transcript, jsonl, redact
 from transcript.conversation import said
 
@@ -96,6 +99,7 @@ def test_login_keeps_the_user() -> None:
         "[redacted]",
         "235 2.7.0 Authentication successful",
     ]
+    assert events[2].facts == {"user": "alice"}
     assert events[4].facts == {"redacted": True}
 
 
@@ -278,25 +282,128 @@ def test_endless_attempts_cost_little() -> None:
     assert first.text == "535 000000 was wrong"
 
 
+NTLM = (
+    b"NTLMSSP\0\x03\0\0\0" + b"\x04\0\x04\0\x4c\0\0\0" * 2 + b"\x02\0\x02\0\x40\0\0\0\x0a\0\x0a\0\x42\0\0\0"
+    b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0" + "Aalice".encode("utf-16-le") + PASSWORD.encode()
+)
+DIGEST = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "responses", "user"),
+    [
+        ("PLAIN", [f"\0alice\0{PASSWORD}"], "alice"),
+        ("PLAIN", [f"bob\0alice\0{PASSWORD}"], "alice"),
+        ("XOAUTH2", [f"user=alice\x01auth=Bearer {PASSWORD}\x01\x01"], "alice"),
+        ("OAUTHBEARER", [f"n,a=al=2Cice=3D,\x01auth=Bearer {PASSWORD}\x01\x01"], "al,ice="),
+        ("CRAM-MD5", [f"alice liddell {DIGEST}"], "alice liddell"),
+        ("DIGEST-MD5", [f'username="alice",realm="x",nonce="{PASSWORD}",response={DIGEST}'], "alice"),
+        ("SCRAM-SHA-1", [f"n,,n=alice,r={PASSWORD}", f"c=biws,r=x,p={b64(PASSWORD)}"], "alice"),
+        ("SCRAM-SHA-256-PLUS", [f"p=tls-exporter,,n=al=2Cice,r={PASSWORD}", f"c=x,r=x,p={LOGIN}"], "al,ice"),
+        ("SCRAM-SHA3-512", [f"y,a=bob,n=alice,r={PASSWORD}"], "alice"),
+        ("NTLM", ["NTLMSSP\0\x01\0\0\0", NTLM], "A\\alice"),
+    ],
+)
+@pytest.mark.parametrize("initial", [True, False])
+def test_the_user_stays(mechanism: str, responses: list[str | bytes], user: str, initial: bool) -> None:
+    encoded = [b64(response) for response in responses]
+    asked = [f"C: AUTH {mechanism} {encoded.pop(0)}" if initial else f"C: AUTH {mechanism}"]
+    events = redacted("\n".join([*asked, *(f"S: 334 \nC: {response}" for response in encoded), "S: 235 In"]))
+    named = [event for event in events if event.fact("user")]
+    assert [event.facts for event in named] == [{"redacted": True, "user": user}]
+    ours = [event.text for event in events if event.who == "client"]
+    assert [text.rpartition("AUTH ")[2].removeprefix(mechanism).strip() for text in ours] == [
+        *([] if initial else [""]),
+        *(["[redacted]"] * len(responses)),
+    ]
+
+
+@pytest.mark.parametrize(("mechanism", "facts"), [("EXTERNAL", {"user": "alice"}), ("ANONYMOUS", {})])
+@pytest.mark.parametrize("initial", [True, False])
+def test_an_identity_is_no_secret(mechanism: str, facts: dict[str, str], initial: bool) -> None:
+    said = f"C: AUTH {mechanism} {b64('alice')}" if initial else f"C: AUTH {mechanism}\nS: 334 \nC: {b64('alice')}"
+    events = redacted(f"{said}\nS: 334 \nC: {LOGIN}\nS: 535 What is {PASSWORD}?")
+    first, second = [event for event in events if event.who == "client" and event.text != f"AUTH {mechanism}"]
+    assert (first.text.split()[-1], first.facts) == (b64("alice"), facts)
+    # There is no second response: whatever it is, it does not belong there.
+    assert (second.text, events[-1].text) == ("[redacted]", "535 What is [redacted]?")
+
+
+@pytest.mark.parametrize(
+    "mechanism", ["LOGIN", "EXTERNAL", "ANONYMOUS", "CRAM-MD5", "SCRAM-SHA-1", "DIGEST-MD5", "NTLM"]
+)
+def test_what_is_no_response_of_a_mechanism_names_nobody(mechanism: str) -> None:
+    """Somebody typed the password behind AUTH."""
+    asked = redacted(f"C: AUTH {mechanism} {PASSWORD}\nS: 501 What is {PASSWORD}?")[0]
+    assert (asked.text, asked.facts) == (f"AUTH {mechanism} [redacted]", {"redacted": True})
+
+
+def test_an_empty_name_is_a_response_too() -> None:
+    """What follows it is the password."""
+    events = redacted(f"C: AUTH LOGIN =\nS: 334 UGFzc3dvcmQ6\nC: {LOGIN}\nS: 535 No")
+    assert [event.text for event in events if event.who == "client"] == ["AUTH LOGIN =", "[redacted]"]
+
+
 _passwords = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\x01"), min_size=4, max_size=20
 ).filter(lambda password: password != "alice")
 
 
-@given(_passwords, st.sampled_from(["PLAIN", "LOGIN", "XOAUTH2", "X-OWN"]), st.booleans())
+#: What takes the whole response for a secret, whatever stands in it.
+_OPAQUE = ["X-OWN", "CRAM-MD5", "DIGEST-MD5", "NTLM", "GSSAPI", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS"]
+_NAMED_FIRST = ["LOGIN", "EXTERNAL", "ANONYMOUS"]
+
+
+@given(_passwords, st.sampled_from(["PLAIN", "XOAUTH2", "OAUTHBEARER", *_NAMED_FIRST, *_OPAQUE]), st.booleans())
 def test_no_password_survives(password: str, mechanism: str, initial: bool) -> None:
     last = {
         "PLAIN": f"\0alice\0{password}",
-        "LOGIN": password,
         "XOAUTH2": f"user=alice\x01auth=Bearer {password}\x01\x01",
-        "X-OWN": password,
-    }[mechanism]
-    client = [b64("alice"), b64(last)] if mechanism == "LOGIN" else [b64(last)]
+        "OAUTHBEARER": f"n,a=alice,\x01auth=Bearer {password}\x01\x01",
+    }.get(mechanism, password)
+    client = [b64("alice"), b64(last)] if mechanism in _NAMED_FIRST else [b64(last)]
     asked = [f"C: AUTH {mechanism} {client.pop(0)}" if initial and client else f"C: AUTH {mechanism}"]
     lines = [*asked, *(f"S: 334 \nC: {response}" for response in client), f"S: 535 {b64(password)}", "C: QUIT"]
     events = said("\n".join(lines))
     redactor = Redactor()
-    shown = b"".join(redactor.redact(event).data or b"" for event in events)
+    after = [redactor.redact(event) for event in events]
+    shown = b"".join(event.data or b"" for event in after)
+    assert {event.fact("user") for event in after} <= {"", "alice"}
     assert b64(last).encode() not in shown
     assert b64(password).encode() not in shown
     assert shown.endswith(b"QUIT\r\n")
+
+
+def _login(name: str, credentials: Credentials, realm: Realm) -> Iterator[str]:
+    """The lines of a whole login, client and server as they are."""
+    mechanism = MECHANISMS[name]
+    ours, theirs = mechanism.start(credentials), SERVER_MECHANISMS[mechanism.keyword](realm)
+    next(theirs)
+    response = next(ours)
+    initial = "" if response is None else f" {b64(response) or '='}"
+    yield f"C: AUTH {mechanism.keyword}{initial}"
+    try:
+        while True:
+            challenge = theirs.send(response)
+            yield f"S: 334 {b64(challenge)}"
+            response = ours.send(challenge)
+            yield f"C: {b64(response or b'')}"
+    except StopIteration:
+        yield "S: 235 In"
+
+
+@pytest.mark.parametrize("name", [name for name in MECHANISMS if MECHANISMS[name].keyword in SERVER_MECHANISMS])
+def test_whole_logins(name: str) -> None:
+    """What the client and the server of each mechanism really say: the user stays, and nothing that was computed."""
+    binding = ChannelBinding("tls-server-end-point", bytes(32))
+    credentials = Credentials("alice", PASSWORD, host="mail.example.com", port=587, binding=binding)
+    realm = Realm({"alice": PASSWORD}.get, (binding,), "mail.example.com", external="alice")
+    lines = list(_login(name, credentials, realm))
+    events = redacted("\n".join(lines))
+    users = [event.fact("user") for event in events if event.fact("user")]
+    assert users == ([] if name == "ANONYMOUS" else ["alice"])
+    secrets = [line.split()[-1] for line in lines if line.startswith("C: ") and len(line.split()[-1]) > 20]
+    shown = [event.text for event in events]
+    assert not [secret for secret in secrets if any(secret in text for text in shown)]
+    challenges = [line[3:] for line in lines if line.startswith("S: ")]
+    assert [event.text for event in events if event.who == "server"] == challenges

@@ -26,7 +26,7 @@ from ehlo.lab.policy import Limits, Policy
 from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, load_scenario, scenario_names
 from ehlo.lab.store import Keep, Store, StoreError, TagRule
 from ehlo.report.style import Style, style_of, terminal_columns
-from ehlo.report.text import pad, safe, shorten
+from ehlo.report.text import pad, safe
 from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import Redactor
@@ -292,7 +292,7 @@ def _list(style: Style, *, as_json: bool) -> None:
     width = max(len(scenario.name) for scenario in known)
     columns = terminal_columns(sys.stdout)
     for scenario in known:
-        print(f"{style.bold(pad(scenario.name, width))}  {shorten(scenario.title, max(20, columns - width - 2))}")
+        print(f"{style.bold(pad(scenario.name, width))}  {style.fit(scenario.title, max(20, columns - width - 2))}")
     print(style.dim(f"\n{len(known)} scenarios; docs/scenarios.md describes them, and how to write one."))
 
 
@@ -318,7 +318,8 @@ class SessionLog(Watcher):
         if event.kind == "line":
             arrow = "C:" if event.who == "client" else "S:"
             text = style.plain(safe(event.text))
-            return f"{arrow} {style.paint(text, '36') if event.who == 'client' else text}"
+            user = f"  user {safe(event.fact('user'))}" if event.fact("user") else ""
+            return f"{arrow} {style.paint(text, '36') if event.who == 'client' else text}{style.dim(style.plain(user))}"
         if event.kind == "data":
             octets = len(event.data or b"")
             return "C: " + style.dim(f"({octets} octets of message)")

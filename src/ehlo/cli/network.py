@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 
 from ehlo.cli.commands import UsageError
 from ehlo.net.intents import Family
-from ehlo.net.names import Nameserver, is_address
+from ehlo.net.names import Nameserver, parse_endpoint, parse_nameserver
 from ehlo.probe.plan import DEFAULT_CAP, Plan, Timeouts
-from ehlo.smtp.parameters import encode_xtext
+from ehlo.probe.target import TargetError, over_lmtp
 from ehlo.smtp.stages import STAGES, Stage
-
-#: XCLIENT_README of Postfix.
-_XCLIENT = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT", "REVERSE_NAME")
+from ehlo.smtp.xclient import ATTRIBUTES, xclient_attribute
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +40,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help=f"hand over an attribute by XCLIENT: {' '.join(_XCLIENT)}; may be repeated",
+        help=f"hand over an attribute by XCLIENT: {' '.join(ATTRIBUTES)}; may be repeated",
     )
     group.add_argument("--xclient-optional", action="store_true", help="go on where XCLIENT is not offered")
     group.add_argument("--xclient-before-tls", action="store_true", help="do that before STARTTLS, not after it")
@@ -52,12 +49,11 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 def with_network(args: argparse.Namespace, plan: Plan) -> Plan:
     """The plan with what these options say. Raises `UsageError`."""
     source, port = _source(args.source, args.family)
-    if args.lmtp and plan.target.scheme != "lmtp":
-        if plan.target.mx or plan.target.tls_on_connect:
-            raise UsageError("--lmtp: LMTP is spoken with one server, without TLS on connect.")
-        # RFC 2033 §5: never on port 25; 24 is where lmtp:// would go.
-        named = plan.target.transport != "tcp" or plan.target.given.rstrip("/").endswith(f":{plan.target.port}")
-        plan = plan._replace(target=plan.target._replace(scheme="lmtp", port=plan.target.port if named else 24))
+    if args.lmtp:
+        try:
+            plan = plan._replace(target=over_lmtp(plan.target))
+        except TargetError as error:
+            raise UsageError(f"--lmtp: {error}") from None
     return plan._replace(
         timeouts=timeouts_from(args.timeout),
         family=args.family,
@@ -96,25 +92,22 @@ def nameserver_from(text: str | None) -> Nameserver | None:
     """--dns-server, an address with or without a port. Raises `UsageError`."""
     if text is None:
         return None
-    host, colon, port = (text, "", "") if is_address(text) else text.rpartition(":")
-    host = host.strip("[]")
-    if not is_address(host) or (colon and not (port.isdecimal() and 1 <= int(port) <= 65535)):
-        raise UsageError(f"--dns-server {text}: this is not an IP address, with or without a port.")
-    return Nameserver(host, int(port) if colon else 53)
+    try:
+        return parse_nameserver(text)
+    except ValueError as error:
+        raise UsageError(f"--dns-server {text}: {error}.") from None
 
 
 def _source(text: str, family: Family) -> tuple[str, int]:
     if not text:
         return "", 0
-    host, colon, port = (text, "", "") if is_address(text) else text.rpartition(":")
-    address = host.strip("[]")
-    if (address and not is_address(address)) or not (address or colon):
-        raise UsageError(f"--source {text}: this is not an IP address.")
-    if colon and not (port.isdecimal() and 1 <= int(port) <= 65535):
-        raise UsageError(f"--source {text}: a port is a number from 1 to 65535.")
+    try:
+        address, port = parse_endpoint(text)
+    except ValueError as error:
+        raise UsageError(f"--source {text}: {error}.") from None
     if address and (":" in address) != (family == "ipv6") and family != "any":
         raise UsageError(f"--source {text} and -{family[-1]} contradict each other.")
-    return address, int(port) if colon else 0
+    return address, port
 
 
 def _proxy(words: str | None) -> bytes:
@@ -130,11 +123,9 @@ def _proxy(words: str | None) -> bytes:
 
 def _attribute(word: str) -> str:
     name, equals, value = word.partition("=")
-    if not equals or name.upper() not in _XCLIENT:
-        raise UsageError(f"--xclient {word}: the form is NAME=VALUE; names are {' '.join(_XCLIENT)}.")
-    if re.search(r"[\r\n\0]", value):
-        raise UsageError(f"--xclient {name}: the value contains a line break.")
-    # XCLIENT_README: IPv6 addresses have a prefix, and values are xtext.
-    if name.upper().endswith("ADDR") and ":" in value and not value.upper().startswith("IPV6:"):
-        value = f"IPV6:{value}"
-    return f"{name.upper()}={encode_xtext(value)}"
+    if not equals or name.upper() not in ATTRIBUTES:
+        raise UsageError(f"--xclient {word}: the form is NAME=VALUE; names are {' '.join(ATTRIBUTES)}.")
+    try:
+        return xclient_attribute(name, value)
+    except ValueError as error:
+        raise UsageError(f"--xclient {name}: {error}.") from None

@@ -16,7 +16,7 @@ from ehlo.knowledge.products import name_of
 from ehlo.knowledge.rules import LAYERS, Rule, load_rules
 from ehlo.report.finding import headline, labelled
 from ehlo.report.style import Style, style_of
-from ehlo.report.text import shorten, width_of, wrap
+from ehlo.report.text import width_of, wrap
 from ehlo.transcript.event import JsonValue
 
 EPILOG = """\
@@ -113,7 +113,7 @@ def _table(rules: list[Rule], style: Style) -> Iterator[str]:
             start = " " * (widest + 1 + _ID_COLUMN)
         else:
             start += " " * (_ID_COLUMN - len(rule.id))
-        yield f"{start} {shorten(style.plain(_named_by_kind(rule.title)), room, ellipsis=style.ellipsis)}"
+        yield f"{start} {style.fit(_named_by_kind(rule.title), room)}"
 
 
 def _page(rule: Rule, style: Style) -> Iterator[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -41,23 +42,31 @@ _PROBLEMS = {
 
 
 class Link(NamedTuple):
-    """One certificate of a chain: whose, by whom, until when (seconds since 1970)."""
+    """One certificate of a chain: whose, by whom, from when to when (seconds since 1970)."""
 
     subject: str
     issuer: str
+    not_before: float
     not_after: float
 
     def to_json(self) -> dict[str, JsonValue]:
         """The certificate as it stands in a `tls` event."""
-        return {"subject": self.subject, "issuer": self.issuer, "not_after": int(self.not_after)}
+        return {
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "not_before": int(self.not_before),
+            "not_after": int(self.not_after),
+            "days_left": _days_until(self.not_after),
+        }
 
 
 class CertificateFacts(NamedTuple):
     """What a server's certificate says and what is wrong with it.
 
     `problem` is the id of the first thing wrong, or empty when chain and name are good; `detail`
-    OpenSSL's words for it. `name_problem` is that of the name, judged without the chain. `chain` has the
-    certificates as they were sent, in DER, `links` what each says of itself.
+    OpenSSL's words for it. `name` is whose certificate it was to be, `name_problem` what is wrong with that,
+    judged without the chain. `chain` has the certificates as they were sent, in DER, `links` what each says of
+    itself.
     """
 
     names: tuple[str, ...]
@@ -67,6 +76,7 @@ class CertificateFacts(NamedTuple):
     problem: str
     detail: str
     chain: tuple[bytes, ...]
+    name: str = ""
     name_problem: str = ""
     links: tuple[Link, ...] = ()
 
@@ -78,7 +88,7 @@ class CertificateFacts(NamedTuple):
     @property
     def days_left(self) -> int:
         """Whole days until it expires; negative when that has happened."""
-        return int((self.not_after - time.time()) // _SECONDS_A_DAY)
+        return _days_until(self.not_after)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The certificate's part of a `tls` event (docs/transcript.md)."""
@@ -86,6 +96,7 @@ class CertificateFacts(NamedTuple):
             "verified": not self.problem,
             "problem": self.problem or None,
             "detail": self.detail or None,
+            "name": self.name,
             "names": list(self.names),
             "issuer": self.issuer,
             "not_before": int(self.not_before),
@@ -168,11 +179,13 @@ def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLCon
         problem=problem,
         detail=detail,
         chain=chain,
+        name=name,
         name_problem=name_problem,
         links=tuple(
             Link(
                 _common_name(info.get("subject")) or next(iter(_names(info)), ""),
                 _common_name(info.get("issuer")),
+                _seconds(info.get("notBefore")),
                 _seconds(info.get("notAfter")),
             )
             for info in infos
@@ -258,9 +271,21 @@ def _peer_certificates(connection: ssl.SSLObject) -> tuple[tuple[bytes, ...], li
 
 def _names(info: dict[str, object]) -> tuple[str, ...]:
     alternatives = cast("tuple[tuple[str, str], ...]", info.get("subjectAltName", ()))
-    names = tuple(pair[1] for pair in alternatives if pair[0] in ("DNS", "IP Address"))
+    names = tuple(
+        _address(pair[1]) if pair[0] == "IP Address" else pair[1]
+        for pair in alternatives
+        if pair[0] in ("DNS", "IP Address")
+    )
     common = _common_name(info.get("subject"))
     return names or ((common,) if common else ())
+
+
+def _address(text: str) -> str:
+    """An address as OpenSSL prints it (0:0:0:0:0:0:0:1), in the usual form (RFC 5952)."""
+    try:
+        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text.strip()))
+    except OSError:
+        return text.strip()
 
 
 def _common_name(name: object) -> str:
@@ -268,6 +293,10 @@ def _common_name(name: object) -> str:
     relative_names = cast("Sequence[Sequence[tuple[str, str]]]", name or ())
     pairs = dict(pair for relative_name in relative_names for pair in relative_name)
     return pairs.get("commonName") or pairs.get("organizationName") or ""
+
+
+def _days_until(seconds: float) -> int:
+    return int((seconds - time.time()) // _SECONDS_A_DAY)
 
 
 def _seconds(when: object) -> float:

@@ -66,11 +66,33 @@ def is_address(host: str) -> bool:
     return parse_literal(host.partition("%")[0], 0) is not None
 
 
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """An IP address, a port behind a colon, or both; what is not there is empty, or 0.
+
+    Raises `ValueError`, whose message is half a sentence.
+    """
+    host, colon, port = (text, "", "") if is_address(text) else text.rpartition(":")
+    address = host.removeprefix("[").removesuffix("]")
+    if (address and not is_address(address)) or not (address or colon):
+        raise ValueError("this is not an IP address, with or without a port")
+    if colon and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise ValueError("a port is a number from 1 to 65535")
+    return address, int(port) if colon else 0
+
+
 class Nameserver(NamedTuple):
     """A DNS server to ask instead of the system's."""
 
     host: str
     port: int = 53
+
+
+def parse_nameserver(text: str) -> Nameserver:
+    """An address with or without a port. Raises `ValueError`, whose message is half a sentence."""
+    address, port = parse_endpoint(text)
+    if not address:
+        raise ValueError("this is not an IP address, with or without a port")
+    return Nameserver(address, port or 53)
 
 
 def find_mail_hosts(domain: str, timeout: float, nameserver: Nameserver | None = None) -> tuple[str, ...]:

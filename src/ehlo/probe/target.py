@@ -104,6 +104,17 @@ def parse_target(text: str) -> Target:
     return Target(given, host, port, scheme)
 
 
+def over_lmtp(target: Target) -> Target:
+    """The same server, spoken to in LMTP. Raises `TargetError`."""
+    if target.lmtp:
+        return target
+    if target.mx or target.tls_on_connect:
+        raise TargetError("LMTP is spoken with one server, without TLS on connect.")
+    # RFC 2033 §5: never on port 25; 24 is where lmtp:// would go.
+    named = target.transport != "tcp" or target.given.rstrip("/").endswith(f":{target.port}")
+    return target._replace(scheme="lmtp", port=target.port if named else DEFAULT_PORTS["lmtp"])
+
+
 def _local_target(given: str, kind: str, rest: str) -> Target:
     if kind == "unix":
         if not rest.strip("/"):

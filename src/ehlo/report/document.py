@@ -128,7 +128,7 @@ def _stages(steps: list[Exchange]) -> list[JsonValue]:
                     "outcome": step.outcome,
                     "seconds": round(step.seconds, 6),
                     "summary": step.summary,
-                    "details": list(step.details),
+                    "details": list(map(str, step.details)),
                     "deviations": list(step.notes),
                 }
             )

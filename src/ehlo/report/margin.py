@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ehlo.knowledge.codes import meaning_of_code, meaning_of_enhanced
 from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
@@ -30,35 +30,38 @@ class LineExplainer:
             return explain_line(event)
         if event.who == "server":
             self._in_auth = event.text.startswith("334")
-            return self._exchange("server", event.text[4:]) if self._in_auth else explain_line(event)
+            return self._exchange(event, event.text[4:]) if self._in_auth else explain_line(event)
         words = event.text.split(None, 2)
         if not self._in_auth and words and words[0].upper() == "AUTH":
             self._mechanism = _mechanism(words[1]) if len(words) > 1 else None
-            response = self._exchange("client", words[2]) if len(words) > 2 else ""
-            return response or explain_line(event)
-        return self._exchange("client", event.text) if self._in_auth else explain_line(event)
+            response = self._exchange(event, words[2]) if len(words) > 2 else ""
+            standing = self._mechanism.standing if self._mechanism is not None else ""
+            command = explain_line(event) + (f" ({standing})" if standing else "")
+            return ": ".join(filter(None, (command, response)))
+        return self._exchange(event, event.text) if self._in_auth else explain_line(event)
 
-    def _exchange(self, who: Literal["client", "server"], text: str) -> str:
+    def _exchange(self, event: Event, text: str) -> str:
+        """What a challenge or a response is; of one that was taken out, who it names."""
         if REDACTED in text or self._mechanism is None:
-            return ""
-        if text.strip() == "*" and who == "client":
+            return f"user {event.fact('user')}" if event.fact("user") else ""
+        if text.strip() == "*" and event.who == "client":
             return "gives up"
         data = decode_base64(text.strip()) if text.strip() else b""
         if data is None:
             return "this is not base64"
         from ehlo.smtp.sasl import explain_step
 
-        explained = explain_step(self._mechanism, who, data)
+        explained = explain_step(self._mechanism, "client" if event.who == "client" else "server", data)
         if self._show_secrets and data:
-            decoded = data.decode("utf-8", "backslashreplace")
-            explained = f"{explained}: {decoded}" if explained else decoded
-        return explained
+            shown = self._mechanism.show(data)
+            explained = f"{explained}: {shown}" if explained else shown
+        return explained or (f"user {event.fact('user')}" if event.fact("user") else "")
 
 
 def _mechanism(keyword: str) -> Mechanism | None:
-    from ehlo.smtp.sasl import MECHANISMS
+    from ehlo.smtp.sasl import mechanism_offered
 
-    return next((known for known in MECHANISMS.values() if known.keyword == keyword.upper()), None)
+    return mechanism_offered(keyword)
 
 
 def explain_line(event: Event) -> str:

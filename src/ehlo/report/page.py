@@ -191,11 +191,11 @@ def _certificate_section(transcript: Transcript) -> str:
         return ""
     rows = []
     for number, entry in enumerate(cast("Sequence[Mapping[str, JsonValue]]", event.facts["chain"])):
-        until = entry.get("not_after")
-        until_text = utc_date(float(until)) if isinstance(until, int | float) else ""
+        times = (entry.get(key) for key in ("not_before", "not_after"))
+        dates = (utc_date(float(time)) if isinstance(time, int | float) else "" for time in times)
         cells = "".join(
             f"<td>{_text(value)}</td>"
-            for value in (number + 1, entry.get("subject") or "–", entry.get("issuer") or "–", until_text)
+            for value in (number + 1, entry.get("subject") or "–", entry.get("issuer") or "–", *dates)
         )
         rows.append(f"<tr>{cells}</tr>")
     problem = event.fact("detail") or event.fact("problem")
@@ -203,7 +203,8 @@ def _certificate_section(transcript: Transcript) -> str:
     names = ", ".join(map(str, cast("Sequence[str]", event.facts.get("names") or ())))
     return (
         f'<section id="certificates"><h2>The certificate</h2><p>{_text(verdict)}</p>'
-        '<div class="scroll"><table><thead><tr><th>#</th><th>for</th><th>signed by</th><th>until</th></tr></thead>'
+        '<div class="scroll"><table><thead><tr><th>#</th><th>for</th><th>signed by</th>'
+        "<th>from</th><th>until</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
         f'<p class="meta">names: {_text(names)}<br>fingerprint: {_text(event.fact("fingerprint"))}</p></section>'
     )

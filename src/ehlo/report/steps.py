@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ehlo.report.text import size
 from ehlo.smtp.capabilities import Capabilities, parse_capabilities
@@ -13,10 +13,14 @@ from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, Outcome
 
+if TYPE_CHECKING:
+    from ehlo.report.encryption import Detail
+
 
 class Step(NamedTuple):
-    """One line of a report. `keep` is how many characters at the summary's start must not be cut;
-    `details` are further lines, `notes` oddities of the server that were forgiven."""
+    """One line of a report. `keep` is how many characters at the summary's start must not be cut, `shorter` what
+    stands for the summary where there is less room, the longest first; `details` are further lines, `notes`
+    oddities of the server that were forgiven."""
 
     stage: Stage
     outcome: Outcome
@@ -24,7 +28,8 @@ class Step(NamedTuple):
     summary: str
     keep: int = 0
     notes: tuple[str, ...] = ()
-    details: tuple[str, ...] = ()
+    details: tuple[Detail, ...] = ()
+    shorter: tuple[str, ...] = ()
 
 
 class StepReader:
@@ -32,6 +37,8 @@ class StepReader:
 
     def __init__(self) -> None:
         self._capabilities: Capabilities | None = None
+        self._mechanism = ""
+        self._in_auth = False
         self._auth_seconds = 0.0
 
     def feed(self, exchange: Exchange) -> Step | None:
@@ -44,13 +51,19 @@ class StepReader:
     def _step(self, exchange: Exchange) -> Step | None:
         stage, seconds = exchange.stage, exchange.seconds
         if exchange.problem is not None:
+            self._in_auth = False
             return Step(stage, "failed", seconds, _problem_summary(exchange, exchange.problem))
         if exchange.step is not None:
-            details = _tls_details(exchange.step) if exchange.step.kind == "tls" else ()
-            return Step(stage, exchange.outcome, seconds, _network_summary(exchange.step), details=details)
+            return _network_step(exchange.step, exchange.outcome, seconds)
         reply = exchange.reply
         if reply is None:
             return Step(stage, "failed", seconds, "no answer")
+        before = _before_reply(exchange)
+        if exchange.verb == "AUTH":
+            if not self._in_auth:
+                self._mechanism = _mechanism(exchange)
+            self._in_auth = reply.category == 3
+            before = self._mechanism
         if stage == "auth" and reply.category == 3:
             self._auth_seconds += seconds
             return None
@@ -61,7 +74,6 @@ class StepReader:
             return None
         if exchange.verb in ("EHLO", "HELO", "LHLO") and reply.category == 2:
             return self._ehlo_step(exchange, reply)
-        before = _before_reply(exchange)
         text = before + str(reply)
         status = reply.enhanced
         keep = len(before) + (len(f"{reply.code} {status}") if status else len(str(reply.code)))
@@ -108,6 +120,19 @@ def _before_reply(exchange: Exchange) -> str:
     return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH") else f"{exchange.verb}: "
 
 
+def _mechanism(exchange: Exchange) -> str:
+    """By what somebody logs in, and what is said against that."""
+    words = exchange.command.text.split(None, 2) if exchange.command is not None else []
+    # Sessions without a login must not pay for importing it.
+    from ehlo.smtp.sasl import mechanism_offered
+
+    mechanism = mechanism_offered(words[1]) if len(words) > 1 else None
+    if mechanism is None:
+        return ""
+    standing = f" ({mechanism.standing})" if mechanism.standing else ""
+    return f"{mechanism.keyword}{standing}: "
+
+
 _PROBLEMS = {
     "refused": "connection refused",
     "timed-out": "no answer in time",
@@ -134,14 +159,19 @@ def _problem_summary(exchange: Exchange, problem: Event) -> str:
     return before + words
 
 
-def _network_summary(step: Event) -> str:
-    if step.kind == "note":
-        return step.fact("message")
-    if step.kind == "connect":
-        return _address(step)
-    if step.kind == "dns":
-        return _dns_summary(step)
-    return _tls_summary(step)
+def _network_step(event: Event, outcome: Outcome, seconds: float) -> Step:
+    """The line for a step of the network that went well, or was skipped."""
+    if event.kind == "tls":
+        # Sessions without TLS must not pay for importing it.
+        from ehlo.report.encryption import tls_details, tls_summary
+
+        summary, *shorter = tls_summary(event.facts)
+        return Step(event.stage, outcome, seconds, summary, details=tls_details(event.facts), shorter=tuple(shorter))
+    if event.kind == "connect":
+        return Step(event.stage, outcome, seconds, _address(event))
+    if event.kind == "dns":
+        return Step(event.stage, outcome, seconds, _dns_summary(event))
+    return Step(event.stage, outcome, seconds, event.fact("message"))
 
 
 def network_step(event: Event) -> Step:
@@ -150,21 +180,7 @@ def network_step(event: Event) -> Step:
     if "error" in event.facts:
         exchange = Exchange(event.stage, "", (), event.began, event.t, problem=event)
         return Step(event.stage, "failed", seconds, _problem_summary(exchange, event))
-    details = _tls_details(event) if event.kind == "tls" else ()
-    return Step(event.stage, "ok", seconds, _network_summary(event), details=details)
-
-
-def _tls_details(step: Event) -> tuple[str, ...]:
-    """What else a handshake brought: how it is encrypted, whose certificate it is, who signed that."""
-    names = [str(name) for name in cast("list[object]", step.facts.get("names") or [])]
-    links = cast("list[dict[str, object]]", step.facts.get("chain") or [])
-    details = [", ".join(filter(None, (step.fact("cipher"), step.fact("group"))))]
-    if len(names) > 1 or (names and step.fact("detail")):
-        details.append("for " + ", ".join(names))
-    if links:
-        signers = [str(link.get("issuer") or "?") for link in links]
-        details.append(f"{links[0].get('subject') or '?'}, signed by " + ", signed by ".join(signers))
-    return tuple(filter(None, details))
+    return _network_step(event, "ok", seconds)
 
 
 def _address(step: Event) -> str:
@@ -181,15 +197,3 @@ def _dns_summary(step: Event) -> str:
     ipv4 = [answer for answer in answers if ":" not in answer]
     ipv6 = [answer for answer in answers if ":" in answer]
     return f"A {', '.join(ipv4) or 'none'}, AAAA {', '.join(ipv6) or 'none'}"
-
-
-def _tls_summary(step: Event) -> str:
-    version = step.fact("version").replace("TLSv", "TLS ")
-    names = [str(name) for name in cast("list[object]", step.facts.get("names") or [])]
-    subject = f"certificate for {names[0]}" if names else "certificate without a name"
-    if len(names) > 1:
-        subject += f" and {len(names) - 1} more"
-    if detail := step.fact("detail"):
-        return f"{version}, not verified: {detail}"
-    days = step.fact("days_left")
-    return f"{version}, {subject}, {days} days left" if days else version

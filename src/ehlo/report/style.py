@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, TextIO
 
+from ehlo.report.text import shorten
+
 _RESET = "\x1b[0m"
 
 
 class Style(NamedTuple):
-    """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns."""
+    """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns. `whole`: no line
+    is cut to that width, since no terminal would break it."""
 
     colour: bool
     unicode: bool
     width: int
+    whole: bool = False
 
     def paint(self, text: str, sgr: str) -> str:
         """`text` in a colour or weight, given as SGR parameters."""
@@ -62,6 +66,11 @@ class Style(NamedTuple):
             text = text.replace(fine, coarse)
         return text.encode("ascii", "backslashreplace").decode("ascii")
 
+    def fit(self, text: str, width: int, *, keep: int = 0) -> str:
+        """A text that is safe to show, in `width` columns if lines are cut; see `shorten`."""
+        shown = self.plain(text)
+        return shown if self.whole else shorten(shown, width, keep=keep, ellipsis=self.ellipsis)
+
 
 #: Wider lines than this are hard to read; narrower terminals than that get broken lines.
 _WIDEST, _NARROWEST = 110, 50
@@ -76,7 +85,7 @@ def style_of(stream: TextIO, colour: str = "auto") -> Style:
         use = colour == "always"
     encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
     columns = max(_NARROWEST, min(terminal_columns(stream), _WIDEST))
-    return Style(use, encoding.startswith("utf"), columns)
+    return Style(use, encoding.startswith("utf"), columns, whole=not terminal)
 
 
 def terminal_columns(stream: TextIO) -> int:

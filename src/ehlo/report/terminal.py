@@ -5,6 +5,7 @@ A running session and a saved one are shown by the same code: events go in one b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
@@ -12,17 +13,20 @@ from ehlo.report.finding import finding_lines
 from ehlo.report.outcome import outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
-from ehlo.report.text import duration, pad, safe, shorten, width_of, wrap
+from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import ExchangeReader
 from ehlo.transcript.redaction import Redactor
 from ehlo.transcript.transcript import Header, Transcript
 
 if TYPE_CHECKING:
+    from ehlo.report.encryption import Detail
     from ehlo.report.margin import LineExplainer
 
 _STAGE_COLUMNS = 9
 _TIME_COLUMNS = 9
+#: The labels of details, and the gap behind them.
+_LABEL_COLUMNS = 8
 #: Where explanations of lines begin.
 _MARGIN = 38
 
@@ -100,7 +104,7 @@ class SessionView:
         """One line of such a section."""
         style = self._style
         columns = style.width - 4 - max(width, width_of(what)) - 1
-        detail = shorten(style.plain(safe(detail)), max(columns, 10), ellipsis=style.ellipsis)
+        detail = style.fit(safe(detail), max(columns, 10))
         self._print(f"  {style.mark('ok' if worked else 'failed')} {pad(style.plain(safe(what)), width)} {detail}")
 
     def conclusion(self, finding: Finding) -> None:
@@ -117,7 +121,7 @@ class SessionView:
     def _step(self, step: Step) -> None:
         style = self._style
         columns = style.width - 4 - _STAGE_COLUMNS - _TIME_COLUMNS - 1
-        summary = shorten(style.plain(safe(step.summary)), columns, keep=step.keep, ellipsis=style.ellipsis)
+        summary = self._summary(step, columns)
         if step.outcome == "skipped":
             line = f"  {style.mark('skipped')} {style.dim(f'{step.stage:<{_STAGE_COLUMNS}} {summary}')}"
             self._print(line)
@@ -127,12 +131,30 @@ class SessionView:
         if step.outcome != "ok":
             summary = style.bad(summary)
         self._print(f"  {style.mark(step.outcome)} {step.stage:<{_STAGE_COLUMNS}} {summary}{time}")
-        for detail in step.details:
-            text = shorten(style.plain(safe(detail)), style.width - 6 - _STAGE_COLUMNS, ellipsis=style.ellipsis)
-            self._print(f"    {'':<{_STAGE_COLUMNS}} {style.dim(text)}")
+        self._details(step.details)
         for note in step.notes:
-            text = shorten(style.plain(note), style.width - 6 - _STAGE_COLUMNS, ellipsis=style.ellipsis)
+            text = style.fit(note, style.width - 6 - _STAGE_COLUMNS)
             self._print(f"  {style.mark('note')} {'':<{_STAGE_COLUMNS}} {style.warn(text)}")
+
+    def _summary(self, step: Step, columns: int) -> str:
+        style = self._style
+        if not style.whole:
+            for summary in (step.summary, *step.shorter):
+                if width_of(style.plain(safe(summary))) <= columns:
+                    return style.plain(safe(summary))
+        return style.fit(safe(step.summary), columns, keep=step.keep)
+
+    def _details(self, details: Iterable[Detail]) -> None:
+        """What belongs to a step, beneath it: a dim label once for all of its kind, and the text beside it."""
+        style = self._style
+        before = ""
+        for detail in details:
+            parts = [style.plain(safe(part)) for part in detail.parts]
+            columns = style.width - 5 - _STAGE_COLUMNS - _LABEL_COLUMNS
+            for line in [", ".join(parts)] if style.whole else flow(parts, columns):
+                label = "" if detail.label == before else detail.label
+                before = detail.label
+                self._print(f"    {'':<{_STAGE_COLUMNS}} {style.dim(f'{label:<{_LABEL_COLUMNS}}{line}')}")
 
     def _line(self, event: Event) -> None:
         """One line both ways, with its time, explained in the margin where there is room."""

@@ -7,7 +7,9 @@ cursor, set the title or turn the line around.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
+_DIGITS = "0123456789"
 #: Characters that print nothing of their own, but change how others are shown: the controls of
 #: bidirectional text and other format characters (general categories Cc, Cf, Co, Cs, Zl, Zp).
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
@@ -51,16 +53,32 @@ def pad(text: str, width: int) -> str:
 
 def shorten(text: str, width: int, *, keep: int = 0, ellipsis: str = "…") -> str:
     """`text` in at most `width` columns. What is cut out is in the middle: the first `keep` characters
-    and the end stay. Without `keep`, or where there is no room for both, the end goes."""
+    and the end stay. Without `keep`, or where there is no room for both, the end goes.
+
+    A broken word tells nothing, so words stay whole unless one is nearly all there is; a broken number tells
+    something wrong."""
     if width_of(text) <= width:
         return text
     start = f"{text[:keep].rstrip()} {ellipsis} "
     if not keep or width_of(start) > width * 3 // 4:
-        return _head(text, width - len(ellipsis)).rstrip() + ellipsis
-    end = _tail(text[keep:], width - width_of(start))
-    # A broken word tells nothing, unless it is nearly all there is.
-    whole_words = end.partition(" ")[2]
-    return start + (whole_words if len(whole_words) * 2 > len(end) else end).lstrip()
+        room = width - width_of(ellipsis)
+        # A space shows that the word before it is whole.
+        return _whole_words(text, room - 1, f" {ellipsis}") or _characters(text, room) + ellipsis
+    rest, room = text[keep:][::-1], width - width_of(start)
+    return start + (_whole_words(rest, room) or _characters(rest, room))[::-1].lstrip()
+
+
+def _whole_words(text: str, width: int, after: str = "") -> str:
+    """The words of a longer text that fit, and what comes after them; empty where that is less than a third."""
+    begin = _head(text, width)
+    words = begin if text[len(begin) :].startswith(" ") else begin.rpartition(" ")[0]
+    return words.rstrip() + after if len(words) * 3 > len(begin) else ""
+
+
+def _characters(text: str, width: int) -> str:
+    """As many characters of a longer text as fit, but no number's beginning."""
+    begin = _head(text, width)
+    return begin.rstrip(_DIGITS) if text[len(begin) : len(begin) + 1].isdecimal() else begin
 
 
 def _head(text: str, width: int) -> str:
@@ -72,8 +90,18 @@ def _head(text: str, width: int) -> str:
     return text
 
 
-def _tail(text: str, width: int) -> str:
-    return _head(text[::-1], width)[::-1]
+def flow(parts: Iterable[str], width: int) -> list[str]:
+    """Parts with commas between them, in lines of at most `width` columns that are broken between parts; one that
+    is longer than a line, between its words."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and width_of(lines[-1]) + 2 + width_of(part) < width:
+            lines[-1] += f", {part}"
+            continue
+        if lines:
+            lines[-1] += ","
+        lines += wrap(part, width - 1)
+    return lines
 
 
 def wrap(text: str, width: int) -> list[str]:

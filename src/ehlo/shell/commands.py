@@ -154,18 +154,12 @@ async def tls(shell: Shell, _: str) -> None:
     facts = shell.conversation.talk.tls
     if facts is None:
         raise CommandFailed("The connection is not encrypted.")
-    from ehlo.report.text import utc_date
+    from ehlo.report.encryption import tls_details, version_name
 
-    lines = [f"version   {facts.version}", f"cipher    {facts.cipher}, {facts.bits} bits"]
-    if facts.group:
-        lines.append(f"group     {facts.group}")
+    lines = [f"version   {version_name(facts.version)}, {facts.bits} bits"]
+    lines += [f"{detail.label:<9} {', '.join(detail.parts)}" for detail in tls_details(facts.to_json())]
     if certificate := facts.certificate:
-        lines.append(f"names     {', '.join(certificate.names) or 'none'}")
-        lines.append(f"valid     {utc_date(certificate.not_before)} to {utc_date(certificate.not_after)}")
-        lines.append(f"verified  {'no: ' + certificate.detail if certificate.problem else 'yes'}")
-        for number, link in enumerate(certificate.links):
-            label = "chain" if number == 0 else ""
-            lines.append(f"{label:<9} {link.subject}, signed by {link.issuer}, until {utc_date(link.not_after)}")
+        lines.append(f"verified  {'no' if certificate.problem else 'yes'}")
     shell.view.text("\n".join(lines))
 
 

@@ -81,7 +81,7 @@ class View:
         if step.outcome == "ok":
             self.note(step.summary)
             for detail in step.details:
-                self._beneath(detail)
+                self._beneath(str(detail))
         else:
             self.problem(f"{step.summary}: {event.fact('message')}" if event.kind == "tls" else step.summary)
 

@@ -1,7 +1,8 @@
 """Takes secrets out of a transcript before it is written or shown.
 
 What stays: the mechanism, the user name, and the server's side. What goes: passwords, tokens and
-whatever answers a challenge, also where a server repeats them in a reply.
+whatever answers a challenge, also where a server repeats them in a reply. Where in a response the user
+name is, its mechanism knows (`Mechanism.read`).
 The redactor sees the events one by one, in order, so that it works on a session still running. In
 doubt it takes out too much: a line that may be a secret goes.
 """
@@ -14,7 +15,7 @@ from collections import deque
 
 from ehlo.smtp.command import decode_base64
 from ehlo.smtp.states import ALLOWED
-from ehlo.transcript.event import Event
+from ehlo.transcript.event import NO_FACTS, Event, Facts, JsonValue
 from ehlo.transcript.transcript import Transcript
 
 REDACTED = "[redacted]"
@@ -71,7 +72,11 @@ class Redactor:
             self._mechanism = ""
             return self._response(event, f"{verb} ", " ".join(words))
         self._mechanism = words[0].upper()
-        if len(words) == 1 or words[1] == "=":
+        if len(words) == 1:
+            return event
+        if words[1] == "=":
+            # RFC 4954 §4: an initial response, which is empty.
+            self._responses = 1
             return event
         return self._response(event, f"{verb} {words[0]} ", words[1])
 
@@ -84,26 +89,22 @@ class Redactor:
         return event if data == event.data else self._replaced(event, data)
 
     def _response(self, event: Event, before: str, encoded: str) -> Event:
+        # Sessions without a login must not pay for importing it.
+        from ehlo.smtp.sasl import all_secret, read_response
+
         self._responses += 1
-        response = decode_base64(encoded) or b""
-        user: str | None = None
-        if self._mechanism == "LOGIN" and self._responses == 1:
-            return event
-        if self._mechanism == "PLAIN" and response.count(b"\0") == 2:
-            _, name, password = response.split(b"\0")
-            user = name.decode("utf-8", "replace")
-            self._remember(password)
-        elif self._mechanism in ("XOAUTH2", "OAUTHBEARER"):
-            fields = dict(part.partition(b"=")[::2] for part in response.split(b"\x01"))
-            # RFC 7628 §3.1 has the user in the GS2 header: n,a=user@example.com,
-            if name := fields.get(b"user") or fields.get(b"n,a", b"").rstrip(b","):
-                user = name.decode("utf-8", "replace")
-            scheme, _, token = fields.get(b"auth", b"").partition(b" ")
-            self._remember(token or scheme)
+        response = decode_base64(encoded)
+        if response is None:
+            # Nobody knows what this is, or whose.
+            contents = all_secret(self._responses, b"")
         else:
-            self._remember(response)
-        self._remember(encoded.encode("utf-8", "surrogateescape"))
-        return self._replaced(event, (before + REDACTED).encode("utf-8", "surrogateescape") + b"\r\n", user)
+            contents = read_response(self._mechanism, self._responses, response)
+        facts: dict[str, JsonValue] = {"user": contents.user} if contents.user else {}
+        if contents.public:
+            return event._replace(facts={**event.facts, **facts}) if facts else event
+        for secret in (*contents.secrets, encoded.encode("utf-8", "surrogateescape")):
+            self._remember(secret)
+        return self._replaced(event, (before + REDACTED).encode("utf-8", "surrogateescape") + b"\r\n", facts)
 
     def _remember(self, secret: bytes) -> None:
         encoded = base64.b64encode(secret)
@@ -115,11 +116,8 @@ class Redactor:
         self._secrets = sorted(self._recent, key=len, reverse=True)
 
     @staticmethod
-    def _replaced(event: Event, data: bytes, user: str | None = None) -> Event:
-        facts = {**event.facts, "redacted": True}
-        if user is not None:
-            facts["user"] = user
-        return event._replace(data=data, facts=facts)
+    def _replaced(event: Event, data: bytes, facts: Facts = NO_FACTS) -> Event:
+        return event._replace(data=data, facts={**event.facts, "redacted": True, **facts})
 
 
 def redact(transcript: Transcript) -> Transcript:

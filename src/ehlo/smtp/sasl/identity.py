@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismExchange, Side, text_of
+from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismExchange, Side, all_secret, text_of
 
 
 def external(credentials: Credentials) -> MechanismExchange:
@@ -20,3 +20,13 @@ def explain_identity(who: Side, data: bytes) -> str:
     if who == "server":
         return "asks for the identity"
     return f"as {text_of(data)}" if data else "as whom the certificate names"
+
+
+def read_external(number: int, response: bytes) -> Contents:
+    """EXTERNAL: as whom, which is no secret; the proof is elsewhere."""
+    return Contents(text_of(response), public=True) if number == 1 else all_secret(number, response)
+
+
+def read_anonymous(number: int, response: bytes) -> Contents:
+    """ANONYMOUS: a trace, and no user."""
+    return Contents(public=True) if number == 1 else all_secret(number, response)

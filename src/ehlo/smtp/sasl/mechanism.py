@@ -43,13 +43,35 @@ class Credentials(NamedTuple):
         return f"Credentials(user={self.user!r}, password=…)"
 
 
+class Contents(NamedTuple):
+    """What a response has in it for whoever reads a record: the `user` who logs in, empty where it does not say;
+    `secrets`, by which others could log in, or find out the password. `public`: nothing in it is secret."""
+
+    user: str = ""
+    secrets: tuple[bytes, ...] = ()
+    public: bool = False
+
+
+def all_secret(_: int, response: bytes) -> Contents:
+    """A response of which nothing can be told."""
+    return Contents(secrets=(response,))
+
+
+def text_of(data: bytes) -> str:
+    """Octets as text to look at."""
+    return data.decode("utf-8", "backslashreplace")
+
+
 class Mechanism(NamedTuple):
     """A mechanism, and what has to be known about it.
 
     `name` is what users type, `keyword` what stands behind AUTH. `secret` says what it logs in with. `in_clear`:
-    whoever listens can log in afterwards. `obsolete` mechanisms come last, those that need an `extra` library
-    only when they are named. `binding`: it needs a channel binding. `explain` says in a few words what a
-    decoded challenge or response is, and never has a secret in it.
+    whoever listens can log in afterwards. `standing` is what is said against its use, and by whom. Those that
+    need an `extra` library are taken only when they are named. `binding`: it needs a channel binding.
+
+    `explain` says in a few words what a decoded challenge or response is, and never has a secret in it; `show`
+    has all of it, for those who want to see the secrets. `read` gives what a response has in it, by its number in
+    the exchange, from 1 on.
     """
 
     name: str
@@ -60,11 +82,8 @@ class Mechanism(NamedTuple):
     summary: str
     reference: str
     in_clear: bool = False
-    obsolete: bool = False
+    standing: str = ""
     extra: str = ""
     binding: bool = False
-
-
-def text_of(data: bytes) -> str:
-    """Octets as text to look at."""
-    return data.decode("utf-8", "backslashreplace")
+    read: Callable[[int, bytes], Contents] = all_secret
+    show: Callable[[bytes], str] = text_of

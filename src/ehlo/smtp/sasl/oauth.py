@@ -6,7 +6,7 @@ the refusal.
 
 from __future__ import annotations
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side, text_of
+from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismError, MechanismExchange, Side, text_of
 
 
 def xoauth2(credentials: Credentials) -> MechanismExchange:
@@ -48,11 +48,18 @@ def oauth_error(data: bytes) -> dict[str, str] | None:
 def explain_oauth(who: Side, data: bytes) -> str:
     """A step of XOAUTH2 or OAUTHBEARER."""
     if who == "client":
-        fields = data.split(b"\x01")
-        user = next((field[5:] for field in fields if field.startswith(b"user=")), b"")
-        user = user or fields[0].removeprefix(b"n,a=").rstrip(b",")
-        return f"user {text_of(user)}, and the token" if user else "acknowledges the error"
+        user = read_oauth(1, data).user
+        return f"user {user}, and the token" if user else "acknowledges the error"
     error = oauth_error(data)
     if error is None:
         return ""
     return "OAuth error: " + ", ".join(f"{name} {value}" for name, value in error.items())
+
+
+def read_oauth(_: int, response: bytes) -> Contents:
+    """A response of XOAUTH2 or OAUTHBEARER: the user, and the token."""
+    fields = dict(part.partition(b"=")[::2] for part in response.split(b"\x01"))
+    # RFC 7628 §3.1 has the user in the GS2 header: n,a=user@example.com,
+    user = fields.get(b"user") or fields.get(b"n,a", b"").removesuffix(b",")
+    words = fields.get(b"auth", b"").split(b" ", 1)
+    return Contents(text_of(user.replace(b"=2C", b",").replace(b"=3D", b"=")), (words[-1] or response,))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side, text_of
+from ehlo.smtp.sasl.mechanism import (
+    Contents,
+    Credentials,
+    MechanismError,
+    MechanismExchange,
+    Side,
+    all_secret,
+    text_of,
+)
 
 
 def plain(credentials: Credentials) -> MechanismExchange:
@@ -22,6 +30,14 @@ def explain_plain(who: Side, data: bytes) -> str:
     authzid, _, rest = data.partition(b"\0")
     user = text_of(rest.partition(b"\0")[0])
     return f"user {user} as {text_of(authzid)}, and the password" if authzid else f"user {user}, and the password"
+
+
+def read_plain(number: int, response: bytes) -> Contents:
+    """A response of PLAIN: the user, and the password."""
+    if response.count(b"\0") != 2:
+        return all_secret(number, response)
+    _, user, password = response.split(b"\0")
+    return Contents(text_of(user), (password,))
 
 
 def login(credentials: Credentials) -> MechanismExchange:
@@ -47,6 +63,11 @@ def explain_login(who: Side, data: bytes) -> str:
     return "asks for the password" if b"pass" in asked else f"asks: {text_of(data)}"
 
 
+def read_login(number: int, response: bytes) -> Contents:
+    """A response of LOGIN: first the user, then the password."""
+    return Contents(text_of(response), public=True) if number == 1 else all_secret(number, response)
+
+
 def cram_md5(credentials: Credentials) -> MechanismExchange:
     """CRAM-MD5 (RFC 2195): the user, and a digest of the challenge made with the password."""
     import hmac
@@ -62,9 +83,14 @@ def explain_cram_md5(who: Side, data: bytes) -> str:
     """A step of CRAM-MD5."""
     if who == "server":
         return f"challenge {text_of(data)}"
-    if not data:
-        return ""
-    return f"user {text_of(data.rpartition(b' ')[0])}, and a digest made with the password"
+    user = read_cram_md5(1, data).user
+    return f"user {user}, and a digest made with the password" if user else ""
+
+
+def read_cram_md5(_: int, response: bytes) -> Contents:
+    """The response of CRAM-MD5. What has another form may be a password in the wrong place."""
+    form = re.fullmatch(rb"(.+) [0-9a-fA-F]{32}", response, re.DOTALL)
+    return Contents(text_of(form[1]) if form is not None else "", (response, response[-32:]))
 
 
 #: RFC 2831 §2.1.1: directives are words, or quoted strings with backslashes.
@@ -161,3 +187,13 @@ def explain_digest_md5(who: Side, data: bytes) -> str:
     if "rspauth" in directives:
         return "the server's own digest, which proves that it knows the password"
     return f"challenge for the realm {directives.get('realm') or '(none)'}"
+
+
+def read_digest_md5(number: int, response: bytes) -> Contents:
+    """A response of DIGEST-MD5: the user, and the digest."""
+    try:
+        directives = read_directives(response)
+    except MechanismError:
+        return all_secret(number, response)
+    user = directives.get("username", "") if "response" in directives else ""
+    return Contents(user, (response, directives.get("response", "").encode()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side, text_of
+from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismError, MechanismExchange, Side, text_of
 
 #: Bounds what a hostile server can make us compute: some seconds. Servers use 4096 to some hundred thousand.
 MOST_ITERATIONS = 10_000_000
 #: RFC 7677 §4: fewer than these are too few to protect the password against the server's messages being read.
 FEWEST_ITERATIONS = 1000
+#: RFC 5802 §7: the client's first message, with the user between "n=" and the nonce.
+_CLIENT_FIRST = re.compile(rb"(?:[ny]|p=[^,]+),(?:a=[^,]*)?,(?:m=[^,]*,)?n=([^,]*),r=[^,]+")
 
 
 def scram(name: str, credentials: Credentials, *, nonce: str | None = None) -> MechanismExchange:
@@ -79,9 +81,17 @@ def explain_scram(who: Side, data: bytes) -> str:
             return "the proof that it knows the password"
         flag = text_of(data).partition(",")[0]
         bound = {"n": "", "y": ", could bind the channel"}.get(flag, f", bound by {flag.removeprefix('p=')}")
-        return f"user {fields.get('n', '?')}{bound}" if data else "agrees"
+        return f"user {read_scram(1, data).user or '?'}{bound}" if data else "agrees"
     if "v" in fields:
         return "the server's own signature, which proves that it knows the password"
     if "e" in fields:
         return f"error: {fields['e']}"
     return f"salt, and {fields.get('i', '?')} iterations of the hash"
+
+
+def read_scram(_: int, response: bytes) -> Contents:
+    """A response of SCRAM: the first one has the user."""
+    first = _CLIENT_FIRST.match(response)
+    # RFC 5802 §5.1: "," and "=" are escaped in it.
+    user = first[1].replace(b"=2C", b",").replace(b"=3D", b"=") if first is not None else b""
+    return Contents(text_of(user), (response,))

@@ -6,9 +6,11 @@ that may ask the network: the one place in `ehlo.smtp` where a computation reach
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Literal
 
-from ehlo.smtp.sasl.mechanism import Credentials, MechanismError, MechanismExchange, Side
+from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismError, MechanismExchange, Side, all_secret
+from ehlo.smtp.sasl.ntlm import CHALLENGE, NEGOTIATE, read_message
 
 if TYPE_CHECKING:
     from spnego import ContextProxy
@@ -44,13 +46,14 @@ def gssapi(credentials: Credentials) -> MechanismExchange:
         raise _failure(error) from None
 
 
-def _context(user: str | None, password: str | None, host: str, protocol: str) -> ContextProxy:
+def _context(user: str | None, password: str | None, host: str, protocol: Literal["ntlm", "kerberos"]) -> ContextProxy:
     try:
         import spnego
-    except ImportError:
-        raise MechanismError("This mechanism needs a library: pip install 'ehlo[ntlm]'.") from None
-    try:
+
         return spnego.client(user, password, hostname=host or "localhost", service="smtp", protocol=protocol)
+    except ImportError:
+        # For Kerberos pyspnego itself needs the libraries of its extra, and says so only now.
+        raise MechanismError(f"This mechanism needs a library: pip install 'ehlo[{protocol}]'.") from None
     except Exception as error:
         raise _failure(error) from None
 
@@ -62,21 +65,57 @@ def _step(context: ContextProxy, token: bytes | None) -> bytes | None:
         raise _failure(error) from None
 
 
+#: GSSAPI's own words are the same for most errors; what follows "Minor" is what the mechanism says.
+_GSS_ERROR = re.compile(r"^.*?\bMinor \(\d+\): (.+?)(?:, Context: .*)?$")
+
+
 def _failure(error: Exception) -> MechanismError:
     """pyspnego and the libraries beneath it raise what they like; it is said in one line."""
     if isinstance(error, MechanismError):
         return error
-    text = " ".join(str(error).split())
+    text = _GSS_ERROR.sub(r"\1", " ".join(str(error).split()))
     return MechanismError(text[:300] or type(error).__name__)
 
 
 def explain_ntlm(who: Side, data: bytes) -> str:
-    """A step of NTLM, by the type of its message ([MS-NLMP] §2.2.1)."""
-    kind = data[8:9] if data.startswith(b"NTLMSSP\0") else b""
-    meanings = {b"\x01": "what this side can do", b"\x02": "challenge", b"\x03": "a digest made with the password"}
-    return meanings.get(kind, "asks to begin" if who == "server" else "")
+    """A step of NTLM."""
+    message = read_message(data)
+    if message is None:
+        return "asks to begin" if who == "server" else ""
+    if message.kind == NEGOTIATE:
+        return "what this side can do"
+    if message.kind == CHALLENGE:
+        return f"challenge of {message.target}" if message.target else "challenge"
+    return f"user {message.account}, and a digest made with the password"
+
+
+def read_ntlm(number: int, response: bytes) -> Contents:
+    """A response of NTLM: the last one has the user."""
+    message = read_message(response)
+    if message is None:
+        return all_secret(number, response)
+    return Contents(message.account, (response, *(octets for _, octets in message.octets)))
+
+
+def show_ntlm(data: bytes) -> str:
+    """A message of NTLM in full: what has a meaning in words, the rest in hexadecimal."""
+    message = read_message(data)
+    return data.hex() if message is None else str(message)
 
 
 def explain_gssapi(who: Side, data: bytes) -> str:
-    """A step of GSSAPI: nothing in it can be read."""
-    return "a Kerberos ticket" if who == "client" and data else ""
+    """A step of GSSAPI: what kind of token it is; nothing in it can be read."""
+    # RFC 2743 §3.1: tokens of the context are tagged; RFC 4121 §4.2.6.2: a wrapped message begins so.
+    kind = "context" if data[:1] == b"\x60" else "wrapped" if data[:2] == b"\x05\x04" else ""
+    meanings = {
+        ("client", "context"): "a Kerberos ticket",
+        ("client", "wrapped"): "takes no security layer",
+        ("server", "context"): "the proof that it is the server of the ticket",
+        ("server", "wrapped"): "the security layers it has",
+    }
+    return meanings.get((who, kind), "")
+
+
+def show_gssapi(data: bytes) -> str:
+    """A token of GSSAPI in full."""
+    return data.hex()
