@@ -72,6 +72,8 @@ def test_rule_is_well_formed(rule: Rule) -> None:
         known = {"recipient", "sender", "helo", "host", "address", "stage"}
         if rule.layer == "client" and rule.id.startswith("client-"):
             known |= {"command", "seconds", "certificate"}
+        if rule.id.startswith("question-"):
+            known |= {"command"}
         assert set(re.findall(r"\{(\w+)\}", text)) <= known
     assert not rule.title.endswith(".")
     assert rule.why.endswith((".", "?"))

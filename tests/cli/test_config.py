@@ -267,6 +267,17 @@ def test_the_lab_has_a_table_of_its_own(configure: Configure, monkeypatch: pytes
     assert (seen[0].user, seen[0].cert, seen[0].color) == (["a:b"], None, "never")
 
 
+def test_numbers_without_quotes(configure: Configure, parsed: Parsed) -> None:
+    configure(
+        "[check]\ntimeout = [20, 'banner=5']\npause = 1\nrate = 500\nwrite-size = 10\npriority = -3\n"
+        "hold-for = 60\nwait = 2.5\nchunking = 1000\ntls-min = 1.2\n"
+    )
+    args = parsed("check", "h")
+    assert (args.timeout, args.pause, args.rate, args.write_size) == (["20", "banner=5"], ["1"], 500.0, 10)
+    assert (args.priority, args.hold_for, args.wait) == ("-3", "60", 2.5)
+    assert (args.chunking, args.tls_min) == ("1000", "1.2")
+
+
 # Mistakes.
 
 
@@ -280,6 +291,10 @@ def test_the_lab_has_a_table_of_its_own(configure: Configure, monkeypatch: pytes
         ),
         ("[profile.w]\nstarttls = true", ["@w"], "[profile.w] starttls: a value is needed, not true."),
         ('[defaults]\nverbose = "yes"', ["h"], '[defaults] verbose: this is true or false, not "yes".'),
+        ("[defaults]\nhelo = 5", ["h"], "[defaults] helo: a text in quotes is wanted, not the number 5."),
+        ("[check]\nto = ['a@b.org', 5.5]", ["h"], "[check] to: a text in quotes is wanted, not the number 5.5."),
+        ("[profile.w]\nuser = 1000", ["@w"], "[profile.w] user: a text in quotes is wanted, not the number 1000."),
+        ("[check]\ntls-min = 1.4", ["h"], "[check] tls-min: a text in quotes is wanted, not the number 1.4."),
         ("[defaults]\nverbose = 1", ["h"], "[defaults] verbose: this is true or false, not 1."),
         ('[check]\nhelo = ["a"]', ["h"], "[check] helo: one value is wanted, not a list."),
         ("[check]\nto = [true]", ["h"], "[check] to: a value is a text in quotes, a number, or a list of those."),

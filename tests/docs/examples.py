@@ -14,14 +14,16 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from unittest import mock
 
 from ehlo.cli.main import main
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.authority import Identity, make_identity
+from ehlo.lab.lab import Door
 from ehlo.net import aio
 from ehlo.net.intents import Address, Connect, Family, Need
 from ehlo.net.names import LookupFailedError
@@ -198,11 +200,16 @@ class _Stream(io.TextIOBase):
         return self._target.write(text)
 
 
+POLICY = Policy(refused_senders=frozenset({"refused@yourdomain.com"}), users={"alice": "wonderland"})
+
+
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[RunningLab]:
-    """The world of the examples, for as long as the context lasts."""
+def world(
+    folder: Path, policy: Policy = POLICY, doors: Mapping[int, Door] = MappingProxyType({})
+) -> Iterator[RunningLab]:
+    """The world of the examples, for as long as the context lasts. `doors` are ports of mail.example.com that lead
+    to another door of the lab than SMTP."""
     identity = make_identity("mail.example.com")
-    policy = Policy(refused_senders=frozenset({"refused@yourdomain.com"}), users={"alice": "wonderland"})
     before = Path.cwd()
     os.chdir(folder)
     Path("message.eml").write_bytes(b"From: sender@yourdomain.com\nSubject: A file\n\nHello!\n")
@@ -210,25 +217,38 @@ def world(folder: Path) -> Iterator[RunningLab]:
     for name, text in FILES.items():
         Path(name).write_text(text, "utf-8")
     try:
-        with Lab(policy=policy, identity=identity).running() as lab, _redirected(lab, identity, folder):
+        wanted = dict.fromkeys(doors.values(), 0)
+        with (
+            Lab(policy=policy, identity=identity).running(doors=wanted) as lab,
+            _redirected(lab, identity, folder, doors),
+        ):
             yield lab
     finally:
         os.chdir(before)
 
 
 @contextlib.contextmanager
-def _redirected(lab: RunningLab, identity: Identity, folder: Path) -> Iterator[None]:
+def _redirected(lab: RunningLab, identity: Identity, folder: Path, doors: Mapping[int, Door]) -> Iterator[None]:
     authority = folder / "authority.pem"
     authority.write_bytes(identity.authority)
     (folder / "client.pem").write_bytes(identity.certificate)
     (folder / "client-key.pem").write_bytes(identity.key)
 
     class Socket(socket.socket):
-        def connect(self, address: tuple[str, int]) -> None:  # type: ignore[override]
-            reachable = address[0] == "192.0.2.10" or address == ("127.0.0.1", lab.port)
-            if not reachable:
+        def connect(self, address: tuple[str, int] | str) -> None:  # type: ignore[override]
+            if isinstance(address, str):
+                # A UNIX socket: the root of the file system is the folder.
+                super().connect(str(folder / address.lstrip("/")))
+            elif address[0] == "192.0.2.10":
+                super().connect(("127.0.0.1", lab.ports[doors.get(address[1], "smtp")]))
+            elif address[0] == "127.0.0.1" and address[1] in lab.ports.values():
+                super().connect(address)
+            else:
                 raise ConnectionRefusedError(111, "Connection refused")
-            super().connect(("127.0.0.1", lab.port))
+
+        def bind(self, address: tuple[str, int] | str) -> None:  # type: ignore[override]
+            # The port that an example names may be taken on this machine.
+            super().bind(address if isinstance(address, str) else (address[0], 0))
 
     def resolve(host: str, port: int, family: Family) -> tuple[Address, ...]:
         if host not in ADDRESSES:

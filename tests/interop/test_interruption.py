@@ -125,7 +125,8 @@ def test_cancelled_session(stage: Stage, runner: Callable[..., None]) -> None:
     assert read(io.StringIO(stream.getvalue())).complete
 
 
-def test_ctrl_c(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_stopped_by_a_signal(ended_by: signal.Signals, stage: Stage, tmp_path: Path) -> None:
     record, message = tmp_path / "session.jsonl", tmp_path / "message.eml"
     message.write_bytes(TEN_MEGABYTES)
     with PLACES[stage]() as (target, dns_server):
@@ -150,12 +151,15 @@ def test_ctrl_c(stage: Stage, tmp_path: Path) -> None:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         wait_until_under_way(record, stage)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ended_by)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
     assert json.loads(out)["verdict"]["outcome"] == "interrupted"
     with record.open(encoding="ascii") as stream:
-        check(read(stream), stage)
+        transcript = read(stream)
+    check(transcript, stage)
+    error = next(event for event in transcript.events if event.fact("error") == "interrupted")
+    assert error.fact("message") == {2: "interrupted from the keyboard", 15: "ended by SIGTERM"}[ended_by]
 
 
 def wait_until_under_way(record: Path, stage: Stage) -> None:

@@ -12,11 +12,12 @@ import pytest
 
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.authority import Identity, make_identity
+from ehlo.probe.trials import Trial
 from ehlo.smtp.sasl import MECHANISMS
 from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 from peers.certificates import Authority
 from peers.silent import Close, Expect, Handshake, Hang, Send, Step, scripted
-from peers.world import SENDER
+from peers.world import SENDER, MailServer
 
 from .client import Ehlo
 from .messages import RECIPIENT, SIMPLE
@@ -233,17 +234,52 @@ def test_certificates_are_saved(blocking_ehlo: Ehlo, lab: RunningLab, identity: 
     own = ssl.PEM_cert_to_DER_cert(identity.certificate.decode("ascii"))
     for file in files:
         assert ssl.PEM_cert_to_DER_cert(file.read_text()) == own
-    status, _, err = blocking_ehlo.run("check", f"127.0.0.1:{lab.port}", "--save-cert", "/nonexistent/x", "-q")
-    assert (status, err) == (
-        2,
-        "ehlo check: The certificate '/nonexistent/x' cannot be written: No such file or directory.\n",
-    )
+
+
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [("--save-cert", "certificate"), ("--save-chain", "certificate"), ("--record", "record"), ("--html", "report")],
+)
+def test_what_cannot_be_written_is_said_before_the_session(
+    option: str, what: str, blocking_ehlo: Ehlo, lab: RunningLab, tmp_path: Path
+) -> None:
+    before = lab.lab.session_count
+    kept = tmp_path / "kept"
+    kept.write_text("a record of yesterday")
+    other = "--html" if option == "--record" else "--record"
+    for name, why in (("/nonexistent/x", "No such file or directory"), (str(tmp_path), "Is a directory")):
+        words = ("check", f"127.0.0.1:{lab.port}", option, name, other, str(kept), "-q")
+        status, _, err = blocking_ehlo.run(*words)
+        assert (status, err) == (2, f"ehlo check: The {what} '{name}' cannot be written: {why}.\n")
+    assert lab.lab.session_count == before
+    assert kept.read_text() == "a record of yesterday"
+
+
+def test_a_file_that_can_be_written_is_not_made_before_there_is_something_to_write(
+    blocking_ehlo: Ehlo, lab: RunningLab, tmp_path: Path
+) -> None:
+    file = tmp_path / "cert.pem"
+    blocking_ehlo.check(lab, "--save-cert", str(file), "--starttls", "never")
+    assert not file.exists()
 
 
 def test_versions_are_tried(blocking_ehlo: Ehlo, lab: RunningLab, trust: tuple[str, ...]) -> None:
     outcome = blocking_ehlo.check(lab, *trust, "--explain-tls")
     tried = {trial["version"]: trial["worked"] for trial in outcome.document["tls_versions"]}
     assert tried == {"TLSv1.3": True, "TLSv1.2": True, "TLSv1.1": False, "TLSv1.0": False}
+
+
+def test_trials_that_are_interrupted_leave_what_is_known(
+    blocking_ehlo: Ehlo, lab: RunningLab, trust: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[Trial]:
+        yield Trial("TLSv1.3", worked=True, detail="")
+        raise KeyboardInterrupt("ended by SIGTERM")
+
+    monkeypatch.setattr("ehlo.probe.trials.trials", interrupted)
+    outcome = blocking_ehlo.check(lab, *trust, "--explain-tls")
+    assert [trial["version"] for trial in outcome.document["tls_versions"]] == ["TLSv1.3"]
+    assert outcome.status == 0
 
 
 # Transports.
@@ -269,11 +305,26 @@ def test_a_command_in_place_of_a_network(ehlo: Ehlo, tmp_path: Path) -> None:
     [
         ("pipe:/nonexistent/server", (11, "connect", "client", "command-not-started")),
         ("unix:/nonexistent/socket", (11, "connect", "network", "no-such-socket")),
-        ("pipe:true", (13, "banner", "greeting", "closed-before-greeting")),
+        ("pipe:true", (13, "banner", "server", "command-ended")),
     ],
 )
 def test_transports_that_fail(target: str, answer: tuple[int, str, str, str], ehlo: Ehlo) -> None:
     assert ehlo.check(target).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "stage", "seen"),
+    [
+        ("exit 3", 13, "banner", "the command ended with exit status 3"),
+        ("kill -9 $$", 13, "banner", "the command was ended by the signal SIGKILL"),
+        (r"printf '220 hi\r\n'; read greeting; exit 4", 14, "ehlo", "the command ended with exit status 4"),
+    ],
+)
+def test_a_command_that_ends(command: str, status: int, stage: str, seen: str, ehlo: Ehlo) -> None:
+    outcome = ehlo.check(f'pipe:sh -c "{command}"')
+    assert outcome.answer == (status, stage, "server", "command-ended")
+    assert outcome.document["verdict"]["findings"][0]["seen"] == seen
+    assert outcome.event("error").fact("message") == seen
 
 
 def test_the_source_can_be_chosen(ehlo: Ehlo, lab: RunningLab) -> None:
@@ -332,6 +383,41 @@ def test_the_header_of_a_proxy_comes_first(words: str, header: bytes, ehlo: Ehlo
         assert server.received[0].startswith(header)
 
 
+@pytest.mark.parametrize("words", ["v1 unknown", "v1 192.0.2.1:4711 192.0.2.2:25", "v2 local"])
+def test_a_port_that_expects_no_header_of_a_proxy(words: str, ehlo: Ehlo, lab: RunningLab) -> None:
+    outcome = ehlo.check(lab, "--proxy", words, *ENVELOPE)
+    assert outcome.answer == (14, "ehlo", "client", "proxy-header-refused")
+    assert outcome.rules.count("command-unknown") == 0
+    assert outcome.commands == ["EHLO", "QUIT"]
+
+
+def test_a_header_that_comes_too_early_for_the_greeting(ehlo: Ehlo) -> None:
+    with scripted([Send(b"554 SMTP synchronization error\r\n"), Close()]) as server:
+        outcome = ehlo.check(server, "--proxy", "v1 unknown")
+    assert outcome.answer == (13, "banner", "client", "proxy-header-refused")
+
+
+def test_a_refusal_behind_a_header_that_was_taken(ehlo: Ehlo) -> None:
+    for greeting in (b"554 no service for you\r\n", b"421 too busy\r\n"):
+        with scripted([Expect(b"PROXY"), Send(greeting), Close()]) as server:
+            outcome = ehlo.check(server, "--proxy", "v1 unknown")
+        assert outcome.status == 13
+        assert "proxy-header-refused" not in outcome.rules
+    with Lab().running(doors={"proxy": 0}) as lab:
+        target = f"127.0.0.1:{lab.ports['proxy']}"
+        outcome = ehlo.check(target, "--proxy", "v1 unknown", "--instead", r"ehlo=EHLO\r\n", "--starttls", "never")
+        assert "proxy-header-refused" not in outcome.rules
+        assert ehlo.check(target, "--proxy", "v1 unknown", "--ask", "FOO", "--starttls", "never").status == 0
+
+
+def test_the_header_of_a_proxy_is_shown_among_the_lines(blocking_ehlo: Ehlo) -> None:
+    with Lab().running(doors={"proxy": 0}) as lab:
+        words = ("check", f"127.0.0.1:{lab.ports['proxy']}", "--proxy", "v2 192.0.2.1:4711 192.0.2.2:25")
+        lines = blocking_ehlo.run(*words, "-v", "--starttls", "never")[1].splitlines()
+        assert [line[11:] for line in lines if "PROXY" in line] == ["–  PROXY TCP4 192.0.2.1 192.0.2.2 4711 25"]
+        assert "PROXY" not in blocking_ehlo.run(*words, "--starttls", "never")[1]
+
+
 # Extensions.
 
 
@@ -361,19 +447,38 @@ def test_parameters(
 
 
 @pytest.mark.parametrize(
-    ("option", "stage", "said"),
+    ("option", "stage", "rule", "said"),
     [
-        ("--prdr", "mail", "PRDR needs the extension PRDR, which the server does not offer"),
-        ("--xclient=ADDR=192.0.2.1", "ehlo", "the server does not offer XCLIENT to this client"),
+        ("--prdr", "mail", "prdr-not-offered", "PRDR needs the extension PRDR, which the server does not offer"),
+        ("--chunking", "mail", "chunking-not-offered", "the server does not offer CHUNKING"),
+        (
+            "--require-tls",
+            "mail",
+            "extension-not-offered",
+            "REQUIRETLS needs the extension REQUIRETLS, which the server does not offer",
+        ),
+        (
+            "--xclient=ADDR=192.0.2.1",
+            "ehlo",
+            "xclient-not-offered",
+            "the server does not offer XCLIENT to this client",
+        ),
     ],
 )
+@pytest.mark.parametrize("command", ["check", "send"])
 def test_what_is_not_offered_is_not_sent(
-    option: str, stage: str, said: str, ehlo: Ehlo, lab: RunningLab, trust: tuple[str, ...]
+    command: str, option: str, stage: str, rule: str, said: str, blocking_ehlo: Ehlo
 ) -> None:
-    outcome = ehlo.check(lab, *ENVELOPE, *trust, option)
-    assert outcome.answer[1:] == (stage, "client", "extension-not-offered")
+    with Lab().running() as lab:
+        if command == "send":
+            outcome = blocking_ehlo.send(lab, SIMPLE, "--starttls", "never", option)
+        else:
+            outcome = blocking_ehlo.check(lab, *ENVELOPE, "--starttls", "never", option)
+    assert outcome.answer[1:] == (stage, "client", rule)
     assert outcome.document["verdict"]["findings"][0]["seen"] == said
-    assert outcome.commands[-1] == "QUIT"
+    assert outcome.commands == ["EHLO", "QUIT"]
+    advice = " ".join(outcome.document["verdict"]["findings"][0]["fix"])
+    assert ("--mail-param" in advice) == (rule == "extension-not-offered")
 
 
 def test_a_parameter_nobody_offers_is_sent_when_it_is_literal(ehlo: Ehlo, lab: RunningLab) -> None:
@@ -404,9 +509,80 @@ def test_a_binary_message_is_sent_as_it_is(ehlo: Ehlo, lab: RunningLab) -> None:
 
 
 def test_questions_before_the_transaction(ehlo: Ehlo, lab: RunningLab) -> None:
-    outcome = ehlo.check(lab, *ENVELOPE, "--starttls", "never", "--ask", "VRFY bob", "--ask", "NOOP")
+    outcome = ehlo.check(lab, *ENVELOPE, "--starttls", "never", "--ask", "VRFY bob", "--ask", "NOOP", "--ret", "full")
     assert outcome.commands == ["EHLO", "VRFY", "NOOP", "MAIL", "RCPT", "QUIT"]
     assert outcome.answer == (0, "quit", None, None)
+    assert [event.text for event in outcome.events if event.facts.get("question")] == ["VRFY bob", "NOOP"]
+
+
+@pytest.mark.parametrize("envelope", [(), ENVELOPE], ids=["alone", "with a recipient"])
+def test_a_refused_question_is_a_finding_and_no_failure(envelope: tuple[str, ...], ehlo: Ehlo, lab: RunningLab) -> None:
+    outcome = ehlo.check(lab, *envelope, "--starttls", "never", "--ask", "EXPN staff", "--ask", "FOO", "--ask", "NOOP")
+    assert outcome.answer == (0, "quit", None, "question-unknown")
+    assert [finding["title"] for finding in outcome.document["verdict"]["findings"]] == [
+        "The server does not know 'EXPN staff', or does not allow it",
+        "The server does not know 'FOO', or does not allow it",
+    ]
+    assert [stage["outcome"] for stage in outcome.document["stages"] if "FOO" in stage["summary"]] == ["refused"]
+
+
+def test_a_message_is_delivered_in_spite_of_a_refused_question(ehlo: Ehlo, lab: RunningLab) -> None:
+    before = len(lab.lab.messages)
+    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", "--ask", "FOO")
+    assert outcome.answer == (0, "quit", None, "question-unknown")
+    assert outcome.document["verdict"]["outcome"] == "accepted"
+    assert len(lab.lab.messages) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("question", "reply", "rule"),
+    [
+        (b"ETRN example.com", b"459 <example.com>: service unavailable", "question-postponed"),
+        (b"VRFY nobody@example.com", b"550 5.1.1 <nobody@example.com>: user unknown", "question-refused"),
+        (b"HELP me", b"504 no such topic", "question-unknown"),
+    ],
+)
+def test_a_refusal_is_explained_as_the_answer_to_its_question(
+    question: bytes, reply: bytes, rule: str, ehlo: Ehlo
+) -> None:
+    script: list[Step] = [
+        *(Send(b"220 hi\r\n"), Expect(b"EHLO"), Send(b"250 hi\r\n")),
+        *(Expect(question), Send(reply + b"\r\n"), Expect(b"QUIT"), Send(b"221 bye\r\n"), Close()),
+    ]
+    with scripted(script) as server:
+        outcome = ehlo.check(server, "--ask", question.decode())
+    assert outcome.answer == (0, "quit", None, rule)
+    assert question.decode() in outcome.document["verdict"]["findings"][0]["title"]
+
+
+def test_a_question_that_ends_the_session_is_a_failure(ehlo: Ehlo) -> None:
+    greeted: list[Step] = [Send(b"220 hi\r\n"), Expect(b"EHLO"), Send(b"250 hi\r\n"), Expect(b"HELP")]
+    with scripted([*greeted, Send(b"421 4.7.0 too much\r\n"), Close()]) as server:
+        assert ehlo.check(server, "--ask", "HELP").answer == (14, "ehlo", "server", "service-closing")
+    with scripted([*greeted, Close()]) as server:
+        assert ehlo.check(server, "--ask", "HELP").answer == (14, "ehlo", "server", "connection-lost")
+
+
+def test_a_question_that_begins_the_session_anew(ehlo: Ehlo, identity: Identity, trust: tuple[str, ...]) -> None:
+    with Lab(policy=Policy(xclient=True, any_recipient=True), identity=identity).running() as lab:
+        outcome = ehlo.check(lab, *ENVELOPE, *trust, "--ask", "XCLIENT ADDR=192.0.2.1", "--starttls", "never")
+        assert outcome.commands == ["EHLO", "XCLIENT", "EHLO", "MAIL", "RCPT", "QUIT"]
+        assert outcome.answer == (0, "quit", None, None)
+        outcome = ehlo.check(lab, *ENVELOPE, *trust, "--ask", "STARTTLS", "--starttls", "never", "--ask", "NOOP")
+        assert outcome.commands == ["EHLO", "STARTTLS", "EHLO", "NOOP", "MAIL", "RCPT", "QUIT"]
+        assert outcome.answer == (0, "quit", None, None)
+        outcome = ehlo.check(lab, *ENVELOPE, "--ask", "QUIT", "--ask", "NOOP", "--starttls", "never")
+        assert outcome.commands == ["EHLO", "QUIT"]
+        assert outcome.status == 0
+
+
+@pytest.mark.peer
+def test_xclient_as_a_question_to_postfix(blocking_ehlo: Ehlo, postfix_server: MailServer) -> None:
+    target = f"{postfix_server.host}:{postfix_server.xclient_port}"
+    words = ("--starttls", "never", "--ask", "XCLIENT ADDR=192.0.2.1", "--ask", "ETRN example.com")
+    outcome = blocking_ehlo.check(target, *ENVELOPE, *words)
+    assert outcome.commands == ["EHLO", "XCLIENT", "EHLO", "ETRN", "MAIL", "RCPT", "QUIT"]
+    assert (outcome.status, outcome.rules) == (0, ["question-postponed"])
 
 
 def test_several_messages_in_a_session(ehlo: Ehlo, lab: RunningLab, tmp_path: Path) -> None:
@@ -465,11 +641,14 @@ def test_octets_in_place_of_the_message(ehlo: Ehlo, lab: RunningLab) -> None:
     ("option", "stage", "commands"),
     [
         ("--drop-at", "ehlo", []),
+        ("--drop-at", "mail", ["EHLO"]),
         ("--drop-at", "rcpt", ["EHLO", "MAIL"]),
         ("--drop-at", "data", ["EHLO", "MAIL", "RCPT"]),
         ("--drop-at", "message", ["EHLO", "MAIL", "RCPT", "DATA"]),
         ("--drop-at", "quit", ["EHLO", "MAIL", "RCPT", "DATA"]),
         ("--drop-sent", "mail", ["EHLO", "MAIL"]),
+        ("--drop-sent", "rcpt", ["EHLO", "MAIL", "RCPT"]),
+        ("--drop-after", "rcpt", ["EHLO", "MAIL", "RCPT"]),
         ("--drop-sent", "message", ["EHLO", "MAIL", "RCPT", "DATA"]),
         ("--drop-after", "banner", []),
         ("--drop-after", "data", ["EHLO", "MAIL", "RCPT", "DATA"]),
@@ -478,13 +657,72 @@ def test_octets_in_place_of_the_message(ehlo: Ehlo, lab: RunningLab) -> None:
 )
 def test_the_connection_is_cut(option: str, stage: str, commands: list[str], ehlo: Ehlo, lab: RunningLab) -> None:
     before = len(lab.lab.messages)
-    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", "--pipeline", "no", option, stage)
+    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", option, stage)
     assert outcome.commands == commands
     assert outcome.events[-1].kind == "close"
     assert outcome.events[-1].who == "client"
     taken = (option, stage) in {("--drop-at", "quit"), ("--drop-sent", "message"), ("--drop-after", "message")}
     if (option, stage) != ("--drop-sent", "message"):
         assert len(lab.lab.messages) == before + taken
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "commands"),
+    [
+        ("mail", 17, ["EHLO", "FOO", "QUIT"]),
+        ("rcpt", 18, ["EHLO", "MAIL", "FOO", "QUIT"]),
+        ("data", 19, ["EHLO", "MAIL", "RCPT", "FOO", "QUIT"]),
+        ("quit", 21, ["EHLO", "MAIL", "RCPT", "DATA", "FOO"]),
+    ],
+)
+@pytest.mark.parametrize("pipeline", ["auto", "no"])
+def test_octets_in_place_of_a_command_belong_to_its_stage(
+    stage: str, status: int, commands: list[str], pipeline: str, blocking_ehlo: Ehlo, lab: RunningLab
+) -> None:
+    before = len(lab.lab.messages)
+    words = ("--starttls", "never", "--pipeline", pipeline, "--instead", rf"{stage}=FOO\r\n")
+    outcome = blocking_ehlo.send(lab, SIMPLE, *words)
+    assert outcome.answer[:2] == (status, stage)
+    assert outcome.commands == commands
+    assert len(lab.lab.messages) == before + (stage == "quit")
+
+
+def test_octets_in_place_of_starttls_and_auth(
+    blocking_ehlo: Ehlo, lab: RunningLab, secret: tuple[str, ...], trust: tuple[str, ...]
+) -> None:
+    outcome = blocking_ehlo.check(lab, "--starttls", "require", "--instead", r"starttls=FOO\r\n")
+    assert (outcome.answer[:2], outcome.commands) == ((15, "starttls"), ["EHLO", "FOO", "QUIT"])
+    outcome = blocking_ehlo.check(lab, "--starttls", "require", "--instead", r"starttls=NOOP\r\n", *ENVELOPE)
+    assert outcome.commands == ["EHLO", "NOOP", "QUIT"]
+    outcome = blocking_ehlo.check(lab, *trust, "--user", "alice", *secret, "--instead", r"auth=FOO\r\n")
+    assert outcome.answer[:2] == (16, "auth")
+
+
+def test_what_is_not_tampered_with_is_still_sent_ahead(ehlo: Ehlo, lab: RunningLab) -> None:
+    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", "--instead", r"data=data\r\n")
+    lines = [f"{event.who} {event.stage}" for event in outcome.events if event.stage in ("mail", "rcpt", "data")]
+    assert lines == ["client mail", "client rcpt", "server mail", "server rcpt", "client data", "server data"]
+    assert outcome.answer == (0, "quit", None, None)
+
+
+def test_tampering_with_chunks(ehlo: Ehlo, lab: RunningLab) -> None:
+    message = b"Subject: chunks\r\n\r\n" + b"0123456789\r\n" * 20
+    words = ("--starttls", "never", "--chunking", "100")
+    before = len(lab.lab.messages)
+    outcome = ehlo.send(lab, message, *words, "--drop-at", "message")
+    sent = [event for event in outcome.events if event.kind == "data"]
+    assert b"".join(event.data or b"" for event in sent) == message[: len(message) // 2]
+    assert sent[-1].facts["partial"] is True
+    outcome = ehlo.send(lab, message, *words, "--drop-sent", "message")
+    assert outcome.lines[-1].endswith("LAST")
+    outcome = ehlo.send(lab, message, *words, "--pause", "message=0.5")
+    middle = next(event for event in outcome.events if event.kind == "data" and event.t - event.began >= 0.3)
+    assert middle.data == message[100:200]
+    assert outcome.answer == (0, "quit", None, None)
+    outcome = ehlo.send(lab, message, *words, "--instead", r"message=BDAT 14 LAST\r\nSubject: x\r\n\r\n")
+    assert outcome.answer == (0, "quit", None, None)
+    assert lab.lab.messages[-1].content == b"Subject: x\r\n\r\n"
+    assert len(lab.lab.messages) - before in (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -501,7 +739,7 @@ def test_pace_and_pieces_change_nothing_that_is_said(options: tuple[str, ...], e
 
 def test_pauses(ehlo: Ehlo, lab: RunningLab) -> None:
     pauses = ("--pause", "rcpt=0.3", "--pause", "message=0.2")
-    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", "--pipeline", "no", *pauses)
+    outcome = ehlo.send(lab, SIMPLE, "--starttls", "never", *pauses)
     rcpt = next(event for event in outcome.events if event.stage == "rcpt")
     assert rcpt.t - max(event.t for event in outcome.events if event.stage == "mail") >= 0.3
     message = outcome.event("data")

@@ -92,6 +92,24 @@ def test_parts_survive(body: str, html: str, files: list[tuple[str, bytes]]) -> 
     assert [(name or "").strip() for name, _ in found] == [name.strip() for name, _ in files]
 
 
+@pytest.mark.parametrize("attachments", [[], [Attachment("a.png", "", b"x")]], ids=["alone", "with a file"])
+def test_html_without_a_text(attachments: list[Attachment]) -> None:
+    message = read(made(html="<p>x</p>", attachments=attachments))
+    assert message.get_body(("plain",)) is None
+    rich = message.get_body(("html",))
+    assert rich is not None
+    assert rich.get_content().strip() == "<p>x</p>"
+    assert message.is_multipart() == bool(attachments)
+
+
+def test_mime_version_stands_at_the_top_alone() -> None:
+    for parts in ({"body": "ä"}, {"html": "x"}, {"body": "x", "html": "ä", "attachments": [Attachment("a", "", b"")]}):
+        content = made(**parts)
+        assert content.partition(b"\r\n\r\n")[0].count(b"MIME-Version: 1.0\r\n") == 1
+        assert content.count(b"MIME-Version") == 1
+        assert read(content).defects == []
+
+
 def test_the_type_of_an_attachment() -> None:
     message = read(
         made(attachments=[Attachment("a.png", "", b"x"), Attachment("b", "image/gif", b"y"), Attachment("c", "", b"z")])

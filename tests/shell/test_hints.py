@@ -20,7 +20,7 @@ OFFERED = Capabilities("mail.example.com", "", {"SIZE": ("1000",), "AUTH": ("PLA
         (State.GREETED, "MAIL FROM:<a@b.c>", "MAIL does not belong here: EHLO or HELO is due."),
         (State.GREETED, "EHLO", "EHLO needs the client's name."),
         (State.READY, "MAIL FROM:<a@b.c> SIZE=10 RET=HDRS", ""),
-        (State.READY, "MAIL FROM:<a@b.c> SIZE=x", "The value of SIZE has not the form of RFC 1870 §5."),
+        (State.READY, "MAIL FROM:<a@b.c> SIZE=x", "The value of SIZE is a number of octets (RFC 1870 §5)."),
         (State.READY, "MAIL FROM:<a@b.c> FOO=1", "FOO is not a parameter that is known here."),
         (
             State.READY,

@@ -149,3 +149,13 @@ def test_xclient_begins_anew() -> None:
     assert client.state is State.GREETED
     assert client.conn.capabilities is None
     client.conn.send(ehlo("there.org"))
+
+
+def test_any_octets_in_place_of_chunks() -> None:
+    client = Client().play(READY)
+    client.conn.send_literal_content(b"BDAT 2 LAST\r\nhi")
+    client >> "250 Ok"
+    assert client.heard[-1] == "BDAT LAST 250"
+    assert client.state is State.READY
+    with pytest.raises(LocalProtocolError, match="The message may not be given here"):
+        client.conn.send_literal_content(b"more")

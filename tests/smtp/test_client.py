@@ -314,3 +314,22 @@ def test_any_line_can_be_sent_and_gets_its_reply() -> None:
     session >> "250 Ok"
     assert session.heard[2:] == ["DATA 503", " 500", "MAIL 250"]
     assert session.state is State.MAIL
+
+
+def test_a_line_belongs_to_the_stage_it_stands_for() -> None:
+    session = client(READY)
+    session.conn.send_literal(b"FOO\r\n", "mail")
+    assert session.conn.stage == "mail"
+    session >> "500 What?"
+    session.conn.send_literal(b"NOOP\r\n")
+    session >> "250 Ok"
+    assert [reply.stage for reply in session.replies[-2:]] == ["mail", "mail"]
+
+
+def test_what_is_offered_outlasts_commands_that_offer_nothing() -> None:
+    session = client(READY)
+    offered = session.conn.capabilities
+    for command in ("NOOP", "VRFY bob", "RSET"):
+        session << command >> "250 Ok"
+    assert session.conn.stage == "ehlo"
+    assert session.conn.capabilities == offered is not None

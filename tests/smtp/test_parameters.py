@@ -98,6 +98,8 @@ def test_any_text_is_parameters_or_an_error(text: str) -> None:
         ("MAIL", "MT-PRIORITY", "-3"),
         ("MAIL", "BY", "120;R"),
         ("MAIL", "HOLDFOR", "86400"),
+        ("MAIL", "HOLDUNTIL", "2030-01-01T08:00:00Z"),
+        ("MAIL", "HOLDUNTIL", "2030-01-01T08:00:00.5+01:00"),
     ],
 )
 def test_registered_parameter(verb: str, keyword: str, value: str | None) -> None:
@@ -119,10 +121,16 @@ def test_registered_parameter(verb: str, keyword: str, value: str | None) -> Non
         ("RCPT", "ORCPT", "Bob@example.com", "RFC 3461"),
         ("MAIL", "ENVID", "a+2b", "RFC 3461"),
         ("MAIL", "XYZ", None, "not a parameter that is known"),
+        ("MAIL", "MT-PRIORITY", "10", "is a number from -9 to 9 (RFC 6710"),
+        ("MAIL", "HOLDUNTIL", "T", "is a date and time such as"),
     ],
 )
 def test_wrong_parameter(verb: str, keyword: str, value: str | None, why: str) -> None:
     assert why in (check_parameter(verb, keyword, value) or "")
+
+
+def test_the_form_of_every_value_is_said_in_words() -> None:
+    assert all(bool(known.form) == (known.value is not None) for known in PARAMETERS.values())
 
 
 def test_the_table_has_keywords_as_the_reader_gives_them() -> None:

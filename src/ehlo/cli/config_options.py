@@ -17,6 +17,8 @@ Said = bool | list[str]
 
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
+#: How the help calls values that are numbers, or may be.
+_NUMBERS = ("SECONDS", "OCTETS", "[STAGE=]SECONDS", "-9..9", "PORT|off")
 #: In these commands, options have the name of another command's and mean something else: `lab --user` is one
 #: who may log in. They take from what is said to all commands only what means the same everywhere.
 _EVERYWHERE = frozenset({"color"})
@@ -66,9 +68,17 @@ class Option(NamedTuple):
             raise ValueFault("a value is a text in quotes, a number, or a list of those.")
         if isinstance(raw, list) and self.is_single:
             raise ValueFault("one value is wanted, not a list.")
+        for value in values:
+            if isinstance(value, int | float) and not self._takes_number(value):
+                raise ValueFault(f"a text in quotes is wanted, not the number {value}.")
         words = [str(value) for value in values]
         # On the command line, the shell does this.
         return list(map(expanduser, words)) if self.action.metavar in ("FILE", "FOLDER") else words
+
+    def _takes_number(self, value: float) -> bool:
+        """Whether a number without quotes can be meant for it: where it has a number, or this very choice."""
+        of_numbers = self.action.type in (int, float) or self.action.metavar in _NUMBERS
+        return of_numbers or (self.action.choices is not None and str(value) in self.action.choices)
 
     def said_in_environment(self, text: str) -> Said:
         """What the text of a variable says; of an option that may be repeated it has one value in each line."""

@@ -78,8 +78,8 @@ def with_extensions(args: argparse.Namespace, plan: Plan, *, pipeline: bool) -> 
         smtputf8=args.smtputf8,
         ask=tuple(args.ask),
         pipelining=pipeline if args.pipeline == "auto" else args.pipeline == "yes",
-        mail_parameters=_checked("MAIL", _mail_parameters(args)),
-        rcpt_parameters=_checked("RCPT", _rcpt_parameters(args)),
+        mail_parameters=_checked(args, "MAIL", _mail_parameters(args)),
+        rcpt_parameters=_checked(args, "RCPT", _rcpt_parameters(args)),
         literal_mail=_literal("--mail-param", args.mail_param),
         literal_rcpt=_literal("--rcpt-param", args.rcpt_param),
     )
@@ -99,19 +99,19 @@ _OPTIONS = {
 
 def _mail_parameters(args: argparse.Namespace) -> Parameters:
     parameters: Parameters = {}
-    if args.ret:
+    if args.ret is not None:
         parameters["RET"] = args.ret.upper()
-    if args.envid:
+    if args.envid is not None:
         parameters["ENVID"] = encode_xtext(args.envid)
-    if args.deliver_by:
+    if args.deliver_by is not None:
         parameters["BY"] = args.deliver_by.upper()
     if args.require_tls:
         parameters["REQUIRETLS"] = None
-    if args.priority:
+    if args.priority is not None:
         parameters["MT-PRIORITY"] = args.priority
-    if args.hold_for:
+    if args.hold_for is not None:
         parameters["HOLDFOR"] = args.hold_for
-    if args.hold_until:
+    if args.hold_until is not None:
         parameters["HOLDUNTIL"] = args.hold_until.upper()
     if args.prdr:
         parameters["PRDR"] = None
@@ -120,20 +120,21 @@ def _mail_parameters(args: argparse.Namespace) -> Parameters:
 
 def _rcpt_parameters(args: argparse.Namespace) -> Parameters:
     parameters: Parameters = {}
-    if args.notify:
+    if args.notify is not None:
         parameters["NOTIFY"] = args.notify.upper().replace(" ", "")
-    if args.orcpt:
+    if args.orcpt is not None:
         # RFC 6533 §3: an address with other characters than ASCII is of the type utf-8.
         ascii_form = f"rfc822;{encode_xtext(args.orcpt)}"
         parameters["ORCPT"] = ascii_form if args.orcpt.isascii() else f"utf-8;{args.orcpt}"
     return parameters
 
 
-def _checked(verb: str, parameters: Parameters) -> Parameters:
+def _checked(args: argparse.Namespace, verb: str, parameters: Parameters) -> Parameters:
     for keyword, value in parameters.items():
         if check_parameter(verb, keyword, value) is not None and keyword in _OPTIONS:
-            source = PARAMETERS[keyword].source
-            raise UsageError(f"{_OPTIONS[keyword]} {value}: this has not the form that {source} wants.")
+            option, known = _OPTIONS[keyword], PARAMETERS[keyword]
+            typed = getattr(args, option.removeprefix("--").replace("-", "_"))
+            raise UsageError(f"{option} {typed}: the value is {known.form} ({known.source}).")
     return parameters
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ehlo.cli.commands import UsageError
@@ -16,6 +17,21 @@ def read_file(name: str, what: str) -> bytes:
             return stream.read()
     except OSError as error:
         raise UsageError(f"The {what} '{name}' cannot be read: {error.strerror}.") from None
+
+
+def check_writable(name: str, what: str) -> None:
+    """See whether a file named on the command line can be written, and leave it as it is. Raises `UsageError`."""
+    try:
+        # Through a link to nowhere, it is the place it leads to that will be written.
+        place = os.path.realpath(name)
+        if not os.path.exists(place):
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.unlink(place)
+        elif os.path.isfile(place) or os.path.isdir(place):
+            os.close(os.open(place, os.O_WRONLY))
+        # Whoever reads from a pipe would take a look at it for the end.
+    except OSError as error:
+        raise UsageError(f"The {what} '{name}' cannot be written: {error.strerror}.") from None
 
 
 def write_file(name: str, what: str, data: bytes) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from ehlo import __version__
@@ -18,6 +21,11 @@ from ehlo.report.text import safe
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
 _EXIT_INTERRUPTED = 130
+#: What a shell says of a program that SIGPIPE ended.
+_EXIT_BROKEN_PIPE = 141
+
+#: What a signal does.
+_Handler = Callable[[int, FrameType | None], object] | int
 
 _DESCRIPTION = "The SMTP debugger: see every step of a mail session, what each reply means, where it failed."
 _EPILOG = """\
@@ -86,17 +94,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stderr is not None:
             sys.stderr.write("ehlo: standard output is closed, so there is nowhere to write to.\n")
         return _EXIT_USAGE
+    before = _take_sigterm_for_ctrl_c()
     try:
-        status = _run(words)
-        sys.stdout.flush()
+        return _reported(words)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _take_sigterm_for_ctrl_c() -> _Handler | None:
+    """Whoever ends ehlo by SIGTERM gets what is known so far as well; gives what SIGTERM did before."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt("ended by SIGTERM")
+
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's.
+        return None
+    return signal.signal(signal.SIGTERM, stop)
+
+
+def _reported(words: list[str]) -> int:
+    """Run a command line, and say in a sentence what is wrong with it or happens to it."""
+    try:
+        try:
+            status = _run(words)
+        finally:
+            # Also behind --help, which leaves by SystemExit.
+            sys.stdout.flush()
     except UsageError as error:
         sys.stderr.write(f"ehlo {words[0]}: {safe(str(error))}\n")
         return _EXIT_USAGE
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
+        # Whoever reads has seen enough. A program that knows of no such error is ended by SIGPIPE here.
         _drop_stdout()
-        return _EXIT_USAGE
+        return _EXIT_BROKEN_PIPE
     except OSError as error:
         if error.filename is not None:
             raise

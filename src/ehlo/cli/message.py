@@ -23,7 +23,7 @@ def add_message_options(parser: argparse.ArgumentParser) -> None:
         "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a header; may be repeated"
     )
     group.add_argument("--body", metavar="TEXT", help="the text; @FILE takes it from a file, @- from standard input")
-    group.add_argument("--html", metavar="TEXT", help="the same as HTML, or @FILE")
+    group.add_argument("--html", metavar="TEXT", help="the same as HTML, or @FILE; without --body this alone")
     group.add_argument(
         "--attach",
         metavar="FILE[;type=TYPE][;name=NAME]",
@@ -73,7 +73,7 @@ class MessageMaker(NamedTuple):
             plan.recipients,
             helo=self.helo,
             headers=headers,
-            body=DEFAULT_BODY if args.body is None else _text(args.body, "text"),
+            body=None if args.body is None else _text(args.body, "text"),
             html=_text(args.html, "HTML") if args.html is not None else "",
             attachments=[_attachment(word) for word in args.attach],
         )

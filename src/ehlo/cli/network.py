@@ -16,8 +16,9 @@ from ehlo.smtp.xclient import ATTRIBUTES, xclient_attribute
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """How the session gets to the server."""
     group = parser.add_argument_group("network")
-    group.add_argument("-4", dest="family", action="store_const", const="ipv4", default="any", help="IPv4 alone")
-    group.add_argument("-6", dest="family", action="store_const", const="ipv6", help="IPv6 alone")
+    family = group.add_mutually_exclusive_group()
+    family.add_argument("-4", dest="family", action="store_const", const="ipv4", default="any", help="IPv4 alone")
+    family.add_argument("-6", dest="family", action="store_const", const="ipv6", help="IPv6 alone")
     group.add_argument(
         "--source", metavar="ADDRESS[:PORT]", default="", help="this machine's address to connect from, or :PORT"
     )
@@ -48,6 +49,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 def with_network(args: argparse.Namespace, plan: Plan) -> Plan:
     """The plan with what these options say. Raises `UsageError`."""
+    _check_family(plan.target.host, args.family)
     source, port = _source(args.source, args.family)
     if args.lmtp:
         try:
@@ -96,6 +98,12 @@ def nameserver_from(text: str | None) -> Nameserver | None:
         return parse_nameserver(text)
     except ValueError as error:
         raise UsageError(f"--dns-server {text}: {error}.") from None
+
+
+def _check_family(host: str, family: Family) -> None:
+    if family != "any" and is_address(host) and (":" in host) != (family == "ipv6"):
+        own, wanted = ("IPv6", "IPv4") if ":" in host else ("IPv4", "IPv6")
+        raise UsageError(f"{host} is an {own} address, and -{family[-1]} asks for {wanted} alone.")
 
 
 def _source(text: str, family: Family) -> tuple[str, int]:

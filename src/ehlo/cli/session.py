@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ehlo.cli.files import write_file
+from ehlo.cli.files import check_writable, write_file
 from ehlo.cli.network import nameserver_from
 from ehlo.cli.recording import RecordWriter, open_record
 from ehlo.diagnosis.judge import judge
@@ -37,6 +37,7 @@ _TRIAL_COLUMNS = 26
 def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     """Carry out a plan as the options say, and give the exit status."""
     nameserver = nameserver_from(args.dns_server)
+    _check_files(args, command)
     listeners: list[Callable[[Event], None]] = []
     quiet = args.quiet or args.json
     view = None
@@ -106,6 +107,15 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     return verdict.exit_status
 
 
+def _check_files(args: argparse.Namespace, command: str) -> None:
+    """See that what the session brings can be written, before it begins. Raises `UsageError`."""
+    report = args.html if command == "check" else None
+    files = ((args.record, "record"), (args.save_cert, "certificate"), (args.save_chain, "certificate"))
+    for name, what in (*files, (report, "report")):
+        if name:
+            check_writable(name, what)
+
+
 def explain_tls(plan: Plan, nameserver: Nameserver | None, view: SessionView | None) -> list[Trial]:
     """Try each version of TLS in a session of its own, and say which the server takes."""
     from ehlo.probe.trials import trials
@@ -113,10 +123,13 @@ def explain_tls(plan: Plan, nameserver: Nameserver | None, view: SessionView | N
     if view is not None:
         view.heading("TLS versions, each tried in a session of its own")
     done = []
-    for trial in trials(plan, lambda session: run(session, nameserver)):
-        done.append(trial)
-        if view is not None:
-            view.trial(trial.worked, f"TLS {trial.version}", trial.detail)
+    try:
+        for trial in trials(plan, lambda session: run(session, nameserver)):
+            done.append(trial)
+            if view is not None:
+                view.trial(trial.worked, f"TLS {trial.version}", trial.detail)
+    except KeyboardInterrupt:
+        pass  # What was found out so far stands above.
     return done
 
 

@@ -9,6 +9,8 @@ from ehlo.probe.escapes import EscapeError, unescape
 from ehlo.probe.plan import Tampering
 from ehlo.smtp.stages import STAGES, Stage
 
+#: What no network reaches; above it, numbers are infinite or were mistyped.
+_MOST_OCTETS = 1e12
 #: The stages that begin with something this side sends.
 _SAID: tuple[Stage, ...] = ("ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "quit")
 _ANSWERED: tuple[Stage, ...] = ("banner", *_SAID)
@@ -38,10 +40,8 @@ def add_tampering_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="wait before each command, or before that of a stage; message: in the middle of it",
     )
-    group.add_argument("--rate", metavar="OCTETS", type=float, default=0.0, help="send so many octets a second")
-    group.add_argument(
-        "--write-size", metavar="OCTETS", type=int, default=0, help="give the network so many octets at a time"
-    )
+    group.add_argument("--rate", metavar="OCTETS", type=float, help="send so many octets a second")
+    group.add_argument("--write-size", metavar="OCTETS", type=int, help="give the network so many octets at a time")
     group.add_argument(
         "--keep-line-endings", action="store_true", help="send bare LF and CR of the message as they are"
     )
@@ -50,8 +50,9 @@ def add_tampering_options(parser: argparse.ArgumentParser) -> None:
 
 def tampering_from(args: argparse.Namespace) -> Tampering:
     """What these options say. Raises `UsageError`."""
-    if args.rate < 0 or args.write_size < 0:
-        raise UsageError("--rate and --write-size are numbers of octets above 0.")
+    for option, octets in (("--rate", args.rate), ("--write-size", args.write_size)):
+        if octets is not None and not 0 < octets <= _MOST_OCTETS:
+            raise UsageError(f"{option} {octets:g}: this is a number of octets above 0.")
     pause, pauses = _pauses(args.pause)
     return Tampering(
         instead=dict(map(_instead, args.instead)),
@@ -60,8 +61,8 @@ def tampering_from(args: argparse.Namespace) -> Tampering:
         drop_after=args.drop_after,
         pauses=pauses,
         pause=pause,
-        rate=args.rate,
-        write_size=args.write_size,
+        rate=args.rate or 0.0,
+        write_size=args.write_size or 0,
         keep_line_endings=args.keep_line_endings,
         dot_stuffing=not args.no_dot_stuffing,
     )

@@ -15,13 +15,16 @@ from ehlo.transcript.transcript import Transcript
 
 #: Of a line that is no reply, as many characters are shown.
 _SEEN = 200
+#: Commands that belong to no stage: what they are answered says nothing of the stage at which they were given.
+_ASIDE = frozenset({"VRFY", "EXPN", "HELP", "NOOP", "ETRN"})
 
 
 class Evidence(NamedTuple):
     """One thing that went wrong, or is noteworthy: a refusal, an error, or a certificate's problem.
 
-    Just one of `reply`, `error` and `certificate` is set. `seen` is what came over the wire or from the
-    system; `subject` what the rule's texts may name.
+    Just one of `reply`, `error` and `certificate` is set, unless a reply is evidence of an error: then rules about
+    the error hold, and `seen` is the reply. `seen` is what came over the wire or from the system; `subject` what the
+    rule's texts may name.
     """
 
     stage: Stage
@@ -45,7 +48,24 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
             seen=_unfinished_reply(exchange, events) or problem.fact("message"),
             subject=subject,
         )
-    return Evidence(exchange.stage, exchange.numbers, exchange.reply, seen=str(exchange.reply or ""), subject=subject)
+    evidence = Evidence(
+        exchange.stage, exchange.numbers, exchange.reply, seen=str(exchange.reply or ""), subject=subject
+    )
+    if exchange.command is not None and (exchange.question or exchange.verb in _ASIDE):
+        command = exchange.command.text[:_SEEN]
+        return evidence._replace(error="question-refused", subject={**subject, "command": command})
+    if _answers_proxy_header(exchange, events):
+        return evidence._replace(error="proxy-header-refused")
+    return evidence
+
+
+def _answers_proxy_header(exchange: Exchange, events: Sequence[Event]) -> bool:
+    """Whether it may be the client's header of the PROXY protocol that is refused, not the greeting or EHLO: it was
+    sent before them, and no EHLO went well since."""
+    before = events[: exchange.numbers[0]]
+    sent = any(event.kind == "note" and event.facts.get("proxy") is True for event in before)
+    greeted = any(event.who == "server" and event.stage == "ehlo" for event in before)
+    return sent and not greeted and exchange.stage in ("banner", "ehlo", "quit")
 
 
 def _unfinished_reply(exchange: Exchange, events: Sequence[Event]) -> str:

@@ -84,6 +84,9 @@ def _software(steps: list[Exchange]) -> dict[str, str]:
 def _overcome(steps: list[Exchange], number: int) -> bool:
     """Whether the session went on in spite of this failure."""
     failed, later = steps[number], steps[number + 1 :]
+    if failed.question and failed.outcome == "refused":
+        # What the session had no need of does not decide how it went.
+        return bool(later)
     if failed.stage in _TRIED_AGAIN:
         return any(step.stage == failed.stage and step.outcome == "ok" for step in later) or (
             failed.stage == "dns" and any(step.stage == "connect" for step in later)
@@ -178,7 +181,9 @@ def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
 def rules_that_hold(evidence: Evidence, rules: Catalogue) -> list[tuple[Rule, int]]:
     """The rules that hold for a piece of evidence with their weights, the one that knows most first."""
     if evidence.error:
-        return rules.for_error(evidence.error, evidence.seen, evidence.stage)
+        holding = rules.for_error(evidence.error, evidence.seen, evidence.stage)
+        if holding or evidence.reply is None:
+            return holding
     if evidence.certificate:
         return rules.for_certificate(evidence.certificate, evidence.stage)
     return rules.for_reply(evidence.reply, evidence.stage) if evidence.reply is not None else []

@@ -242,7 +242,9 @@ class _Bridge(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        if self._session is not None:
+        if self.pipe is not None:
+            self._ask_how_it_ended(self.pipe)
+        elif self._session is not None:
             self.go_on(self._session.eof_received())
         # The transport stays open until the flow has ended: it may still have something to say.
         return self._transport is not None
@@ -253,11 +255,22 @@ class _Bridge(asyncio.BufferedProtocol):
             if not self._waiter.done():
                 self._waiter.set_exception(error)
             self._waiter = None
-        if self._transport is not None and self._session is not None:
+        if self._transport is not None and self.pipe is not None:
+            self._ask_how_it_ended(self.pipe)
+        elif self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
             self.go_on(self._session.connection_failed(lost))
         if self._on_close is not None:
             self._on_close(self)
+
+    def _ask_how_it_ended(self, pipe: Pipe) -> None:
+        """The connection to a command is gone: how the command ended says more, and may take it a moment."""
+
+        def ended(words: asyncio.Future[str]) -> None:
+            if self._session is not None and self._transport is not None and not words.cancelled():
+                self.go_on(self._session.connection_failed("command-ended", words.result()))
+
+        self.loop.run_in_executor(None, pipe.last_words).add_done_callback(ended)
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -52,8 +52,8 @@ class Driver:
         try:
             while type(need) is not Done and not session.listening:
                 need = self._meet(need)
-        except KeyboardInterrupt:
-            session.abandon("interrupted from the keyboard")
+        except KeyboardInterrupt as interrupt:
+            session.abandon(str(interrupt) or "interrupted from the keyboard")
             raise
 
     def _meet(self, need: Need) -> Need:
@@ -87,20 +87,26 @@ class Driver:
             except OSError as error:
                 # What the server said before it hung up is often the reason, and still readable.
                 self._receive_rest()
-                return self._session.connection_failed(classify_os_error(error, "reset"))
+                return self._lost(classify_os_error(error, "reset"))
         return None
 
     def _receive(self, deadline: float) -> Need:
         if self._socket is None:
-            return self._session.connection_failed("closed")
+            return self._lost("closed")
         try:
             self._socket.settimeout(self._left(deadline))
             data = self._socket.recv(_READ_SIZE)
         except TimeoutError:
             return self._session.timed_out()
         except OSError as error:
-            return self._session.connection_failed(classify_os_error(error, "reset"))
-        return self._session.data_received(data) if data else self._session.eof_received()
+            return self._lost(classify_os_error(error, "reset"))
+        return self._session.data_received(data) if data else self._lost("closed")
+
+    def _lost(self, error: str) -> Need:
+        """The connection is gone. Where it was to a command, how that ended says more."""
+        if self._pipe is None:
+            return self._session.connection_failed(error)
+        return self._session.connection_failed("command-ended", self._pipe.last_words())
 
     def _receive_rest(self) -> None:
         try:

@@ -19,6 +19,7 @@ NETWORK_ERRORS = {
     "reset": "the other side cut the connection",
     "closed": "the other side closed the connection",
     "local-address": "the source address cannot be used on this machine",
+    "command-ended": "the command has ended",
     "connect-failed": "the connection could not be made",
     "not-started": "the command could not be started",
     "no-such-socket": "there is no socket of that name",

@@ -10,6 +10,7 @@ from ehlo.net.errors import classify_lookup_error
 from ehlo.net.intents import Address, Family
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+_NAMES = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}
 
 
 class LookupFailedError(Exception):
@@ -24,6 +25,8 @@ class LookupFailedError(Exception):
 def resolve(host: str, port: int, family: Family) -> tuple[Address, ...]:
     """The addresses of a host in the order to try them. Raises `LookupFailedError`. Blocks."""
     if literal := parse_literal(host, port):
+        if _FAMILIES[family] not in (socket.AF_UNSPEC, literal.family):
+            raise LookupFailedError("no-address", f"{host} is an {_NAMES[literal.family]} address")
         return (literal,)
     try:
         found = socket.getaddrinfo(host, port, _FAMILIES[family], socket.SOCK_STREAM)

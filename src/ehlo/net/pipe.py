@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import signal
 import socket
 import subprocess
 
@@ -30,6 +31,17 @@ class Pipe:
             raise
         finally:
             theirs.close()
+
+    def last_words(self) -> str:
+        """The command has closed its end, as it does when it is over: how it ended, as a sentence. Blocks."""
+        try:
+            status = self._process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            return "the command closed its standard output, and is still running"
+        if status < 0:
+            name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+            return f"the command was ended by the signal {name}"
+        return f"the command ended with exit status {status}"
 
     def wait(self) -> None:
         """Our end is closed: see the command off."""

@@ -104,6 +104,7 @@ class Session:
         "_latest",
         "_left",
         "_lost",
+        "_lost_by",
         "_need",
         "_outgoing",
         "_outgoing_size",
@@ -140,6 +141,7 @@ class Session:
         self._partial = False
         self._preamble = b""
         self._lost: str = ""
+        self._lost_by: str = ""
         self._instructions: deque[object] | None = None
         self.wake: Callable[[Need], None] | None = None
 
@@ -155,7 +157,7 @@ class Session:
         self._latest = self.recorder.now()
         if type(asked) is Connect:
             self.connected = True
-            self._lost = ""
+            self._lost = self._lost_by = ""
             self._record_connect(asked, {"local": str(result)})
         return self._advance(result)
 
@@ -182,9 +184,9 @@ class Session:
         """The peer closed its side in order."""
         return self._connection_lost("closed")
 
-    def connection_failed(self, error: str) -> Need:
-        """The connection broke. `error` is an id of `NETWORK_ERRORS`."""
-        return self._connection_lost(error)
+    def connection_failed(self, error: str, message: str = "") -> Need:
+        """The connection broke. `error` is an id of `NETWORK_ERRORS`, `message` says the particulars, if any."""
+        return self._connection_lost(error, message)
 
     def timed_out(self) -> Need:
         """The deadline of a `Read` or `Flush` passed."""
@@ -445,18 +447,17 @@ class Session:
             self.recorder.add(self._peer, "data", event.stage, event.content, facts=facts)
         if event.line:
             self._record_line(event.stage, event.line)
-        lost = self._lost or "closed"
-        return self._error(lost, NETWORK_ERRORS[lost])
+        return self._error(self._lost or "closed", self._lost_by or NETWORK_ERRORS["closed"])
 
     def _error(self, error: str, message: str) -> SessionError:
         stage = self.connection.stage
         self.recorder.add("net", "error", stage, facts={"error": error, "message": message})
         return SessionError(error, stage, message)
 
-    def _connection_lost(self, error: str) -> Need:
+    def _connection_lost(self, error: str, message: str = "") -> Need:
         if self._lost or not self.connected:
             return self._need
-        self._lost = error
+        self._lost, self._lost_by = error, message or NETWORK_ERRORS[error]
         self._arrived = self.recorder.now()
         if type(self._asked) is Pause:
             # The flow goes on, since who has said all may still listen; but this is when the peer went.
@@ -464,7 +465,7 @@ class Session:
         if type(self._asked) is StartTLS:
             return self._tls_failed("tls-cut", NETWORK_ERRORS["tls-cut"])
         if type(self._asked) is Preamble:
-            return self._throw(self._error(error, NETWORK_ERRORS[error]))
+            return self._throw(self._error(error, self._lost_by))
         self.connection.receive_eof()
         return self._throw(self._drain()) if type(self._asked) is Upload else self._pump()
 
@@ -475,7 +476,7 @@ class Session:
             event = self._next_event()
             if isinstance(event, SessionError):
                 return event
-        return self._error(self._lost, NETWORK_ERRORS[self._lost])
+        return self._error(self._lost, self._lost_by)
 
     def _record_connect(self, asked: Connect, facts: Facts) -> None:
         facts = {"address": asked.address.host, "port": asked.address.port, **facts}
@@ -534,7 +535,7 @@ class Session:
         try:
             plain = tls.read()
         except OSError as error:
-            self._lost, self._tls = "reset", None
+            self._lost, self._lost_by, self._tls = "reset", NETWORK_ERRORS["reset"], None
             return self._throw(self._error("tls-failed", tls.failure(error)))
         self._collect_tls()
         if not plain:

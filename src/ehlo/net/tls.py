@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 import warnings
 from typing import NamedTuple
@@ -83,11 +84,32 @@ def _with_settings(context: ssl.SSLContext, settings: TLSSettings) -> ssl.SSLCon
             # Without a password OpenSSL would ask for one at the terminal.
             context.load_cert_chain(name, settings.key or None, password="")
         except ssl.SSLError as error:
-            reason = (error.reason or str(error)).replace("_", " ").lower()
-            raise TLSSettingsError(f"The client certificate '{name}' cannot be used: {reason}.") from None
+            why = _why_unusable(name, settings.key, error)
+            raise TLSSettingsError(f"The client certificate '{name}' cannot be used: {why}.") from None
         except OSError as error:
+            if settings.key and os.access(name, os.R_OK):
+                raise TLSSettingsError(f"The key '{settings.key}' cannot be read: {error.strerror}.") from None
             raise TLSSettingsError(f"The client certificate '{name}' cannot be read: {error.strerror}.") from None
     return context
+
+
+def _why_unusable(certificate: str, key: str, error: ssl.SSLError) -> str:
+    """What is wrong with a certificate and its key: OpenSSL says neither which of the two it is, nor what it missed."""
+    with open(certificate, "rb") as stream:
+        own = stream.read()
+    if b"-----BEGIN CERTIFICATE-----" not in own and b"-----BEGIN TRUSTED CERTIFICATE-----" not in own:
+        return "there is no certificate in PEM form in this file"
+    where = f"in '{key}'" if key else "in this file"
+    if key:
+        with open(key, "rb") as stream:
+            own = stream.read()
+    if b"PRIVATE KEY-----" not in own:
+        return f"there is no private key {where}" + ("" if key else ", and no other file was named for it")
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"the private key {where} belongs to another certificate"
+    if b"ENCRYPTED" in own:
+        return f"the private key {where} is protected by a passphrase; a copy without one is needed"
+    return f"OpenSSL cannot read what is {where}"
 
 
 _VERSIONS = {

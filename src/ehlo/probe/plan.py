@@ -78,6 +78,11 @@ class Tampering(NamedTuple):
     keep_line_endings: bool = False
     dot_stuffing: bool = True
 
+    def touches(self, *stages: Stage) -> bool:
+        """Whether anything is done otherwise at one of these stages."""
+        touched = {self.drop_at, self.drop_sent, self.drop_after, *self.instead, *self.pauses}
+        return self.pause > 0 or not touched.isdisjoint(stages)
+
 
 NO_TAMPERING = Tampering()
 

@@ -38,7 +38,7 @@ from ehlo.smtp.parameters import Parameters, extension_of
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.smtp.states import State
-from ehlo.transcript.event import Facts
+from ehlo.transcript.event import NO_FACTS, Facts
 from ehlo.transcript.transcript import Recorder
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _BLOCK = 65536
 #: RFC 5321 §3.2: a server that does not know EHLO says one of these, and HELO may follow.
 _EHLO_UNKNOWN = (500, 502)
+#: What a line has in the transcript that is a question.
+_QUESTION: Facts = {"question": True}
 #: With a rate to keep and no size to write, so many pieces go out a second.
 _PIECES_A_SECOND = 10
 
@@ -148,7 +150,7 @@ class Talk:
         yield Upload(header, self.plan.timeouts.at("connect"))
         from ehlo.net.proxy import describe_header
 
-        self._recorder.add("net", "note", "connect", facts={"message": describe_header(header)})
+        self._recorder.add("net", "note", "connect", facts={"message": describe_header(header), "proxy": True})
 
     # TLS.
 
@@ -175,8 +177,12 @@ class Talk:
     def starttls(self) -> Asking[Reply]:
         """STARTTLS and, if the server agrees, the handshake (RFC 3207). The session then begins anew, at EHLO."""
         reply = yield from self.ask(Command("STARTTLS"))
-        if reply.category != 2 or self.conn.state is not State.TLS:
-            return reply
+        if self.conn.state is State.TLS:
+            yield from self.upgrade()
+        return reply
+
+    def upgrade(self) -> Asking[None]:
+        """The handshake behind the server's yes to STARTTLS."""
         try:
             self.conn.check_before_tls()
         except RemoteProtocolError as error:
@@ -186,7 +192,6 @@ class Talk:
             raise SessionError(error.deviation.value, "starttls", error.detail) from None
         yield from self.handshake("starttls")
         self.conn.tls_started()
-        return reply
 
     # Greeting and login.
 
@@ -201,7 +206,8 @@ class Talk:
         if self.conn.lmtp:
             return (yield from self.ask(Command("LHLO", parse_domain(self.name))))
         reply = yield from self.ask(ehlo(self.name))
-        if reply.code in _EHLO_UNKNOWN:
+        # Behind a PROXY header it is the header that is not known: the reply to EHLO is still to come.
+        if reply.code in _EHLO_UNKNOWN and not self.plan.proxy:
             reply = yield from self.ask(helo(self.name))
         return reply
 
@@ -297,6 +303,8 @@ class Talk:
     def mail(self, message: bytes) -> Command:
         """MAIL with the parameters that the plan, the message and the server call for. Raises `NotDone`."""
         plan, offered = self.plan, self.capabilities
+        if plan.chunk_size and "CHUNKING" not in offered:
+            self.fail("mail", "extension-not-offered", "the server does not offer CHUNKING")
         parameters: dict[str, str | None] = {}
         if message and "SIZE" in offered:
             parameters["SIZE"] = str(len(message))
@@ -366,7 +374,7 @@ class Talk:
             if literal is None:
                 yield from self._write(conn.end_content())
         except SessionError:
-            self._record_partial(content, sent, began)
+            self._record_partial(content, sent, began, NO_FACTS)
             raise
         self._recorder.add("client", "data", "message", content, first=began)
 
@@ -380,21 +388,21 @@ class Talk:
 
     def chunks(self, content: bytes, size: int) -> Asking[list[Reply]]:
         """The message by BDAT (RFC 3030), ahead of the replies where the server lets us; gives the last replies."""
-        conn = self.conn
+        tampering = self.plan.tampering
         yield from self._before("message")
-        ahead = self.plan.pipelining and "PIPELINING" in self.capabilities
+        if "message" in tampering.instead:
+            return (yield from self._instead_of_chunks(tampering.instead["message"]))
+        ahead = self.plan.pipelining and "PIPELINING" in self.capabilities and not tampering.touches("message")
         replies: list[Reply] = []
+        middle = len(content) // 2 if tampering.touches("message") else -1
         for start in range(0, max(len(content), 1), size):
             chunk = content[start : start + size]
             last = start + size >= len(content)
-            began = self._recorder.now()
-            data = conn.send_chunk(chunk, last=last)
-            command = data[: len(data) - len(chunk)]
-            self._recorder.add("client", "line", "message", command)
-            yield from self._write(data)
-            self._recorder.add("client", "data", "message", chunk, first=began, facts={"chunk": True})
+            yield from self._send_chunk(chunk, last=last, middle=middle - start)
             self._report(start + len(chunk), len(content))
             if not ahead or last:
+                if last:
+                    yield from self._sent("message")
                 replies = yield from self.verdicts()
                 if replies[-1].category != 2:
                     break
@@ -402,11 +410,34 @@ class Talk:
 
     def chunk(self, octets: bytes, *, last: bool) -> Asking[list[Reply]]:
         """One BDAT chunk; gives the replies to it."""
+        yield from self._send_chunk(octets, last=last)
+        return (yield from self.verdicts())
+
+    def _send_chunk(self, chunk: bytes, *, last: bool, middle: int = -1) -> Asking[None]:
+        """A chunk with its command. `middle` is where in it the middle of the message is, if it is in it."""
         began = self._recorder.now()
-        data = self.conn.send_chunk(octets, last=last)
-        self._recorder.add("client", "line", "message", data[: len(data) - len(octets)])
-        yield from self._write(data)
-        self._recorder.add("client", "data", "message", octets, first=began, facts={"chunk": True})
+        data = self.conn.send_chunk(chunk, last=last)
+        behind = len(data) - len(chunk)
+        self._recorder.add("client", "line", "message", data[:behind])
+        sent = 0
+        try:
+            if 0 <= middle < max(len(chunk), 1):
+                yield from self._write(data[: behind + middle])
+                sent = middle
+                yield from self._in_the_middle()
+                yield from self._write(data[behind + middle :])
+            else:
+                yield from self._write(data)
+        except SessionError:
+            self._record_partial(chunk, sent, began, {"chunk": True})
+            raise
+        self._recorder.add("client", "data", "message", chunk, first=began, facts={"chunk": True})
+
+    def _instead_of_chunks(self, literal: bytes) -> Asking[list[Reply]]:
+        """Any octets in place of the message and its BDAT commands."""
+        yield from self._write(self.conn.send_literal_content(literal))
+        self._recorder.add("client", "data", "message", literal)
+        yield from self._sent("message")
         return (yield from self.verdicts())
 
     def verdicts(self) -> Asking[list[Reply]]:
@@ -417,9 +448,9 @@ class Talk:
         self._drop_after("message")
         return replies
 
-    def _record_partial(self, content: bytes, sent: int, began: float) -> None:
+    def _record_partial(self, content: bytes, sent: int, began: float, facts: Facts) -> None:
         # The transcript has the error already, which came before it was known how far the message went.
-        facts = {"partial": True, "intended": len(content)}
+        facts = {**facts, "partial": True, "intended": len(content)}
         self._recorder.add("client", "data", "message", content[:sent], first=began, facts=facts)
 
     def _report(self, sent: int, total: int) -> None:
@@ -430,28 +461,44 @@ class Talk:
 
     def ask(self, command: Command) -> Asking[Reply]:
         """Give a command that may stand here, and wait for the reply to it. Raises `NotDone`."""
-        stage = STAGE_OF_VERB.get(command.verb, self.conn.stage)
-        yield from self._before(stage)
-        literal = self.plan.tampering.instead.get(stage)
+        stage = STAGE_OF_VERB.get(command.verb)
+        yield from self._before(stage or self.conn.stage)
+        literal = self.plan.tampering.instead.get(stage) if stage is not None else None
         if literal is not None:
-            return (yield from self.say(literal))
+            return (yield from self.say(literal, stage))
         return (yield from self._exchange(self._encode(command), self.conn.stage))
 
-    def say(self, data: bytes) -> Asking[Reply]:
-        """Send any octets, and wait for a reply to each line among them; gives the last one."""
+    def say(self, data: bytes, stage: Stage | None = None, facts: Facts = NO_FACTS) -> Asking[Reply]:
+        """Send any octets, and wait for a reply to each line among them; gives the last one.
+
+        They belong to `stage`; without one, each line to the stage of its verb. `facts` go with each line.
+        """
         lines = data.splitlines(keepends=True) if data.endswith(b"\n") else [data]
         for line in lines:
-            yield from self._send(self.conn.send_literal(line), self.conn.stage)
+            yield from self._send(self.conn.send_literal(line, stage), self.conn.stage, facts)
+        yield from self._sent(self.conn.stage)
         reply = yield from self.reply(self.conn.stage)
         while self.conn.awaiting:
             reply = yield from self.reply(self.conn.stage)
         self._drop_after(self.conn.stage)
         return reply
 
+    def question(self, line: str) -> Asking[Reply]:
+        """Give a command that the session itself has no need of. If it takes the session back to where it
+        was before EHLO, as XCLIENT and STARTTLS do, that is said again. Gives the question's reply."""
+        if self.plan.tampering.pause:
+            yield Pause(self.plan.tampering.pause)
+        reply = yield from self.say(line.encode("utf-8", "surrogateescape") + b"\r\n", facts=_QUESTION)
+        if self.conn.state is State.TLS:
+            yield from self.upgrade()
+        if self.conn.state is State.GREETED:
+            yield from self.greet()
+        return reply
+
     def ask_ahead(self, commands: Iterable[Command]) -> Asking[None]:
         """Give commands without waiting for their replies (RFC 2920 §3.1). Raises `NotDone`."""
         for command in commands:
-            yield Send(self._encode(command), self.conn.stage)
+            yield from self._send(self._encode(command), self.conn.stage)
 
     def reply(self, stage: Stage) -> Asking[Reply]:
         """Wait for a reply that something asked for. After a 421 there is nobody to talk to: `NotDone`."""
@@ -483,12 +530,12 @@ class Talk:
         self._drop_after(stage)
         return reply
 
-    def _send(self, data: bytes, stage: Stage) -> Asking[None]:
+    def _send(self, data: bytes, stage: Stage, facts: Facts = NO_FACTS) -> Asking[None]:
         tampering = self.plan.tampering
-        if tampering.rate or tampering.write_size:
+        if tampering.rate or tampering.write_size or facts:
             began = self._recorder.now()
             yield from self._write(data)
-            self._recorder.add("client", "line", stage, data, first=began)
+            self._recorder.add("client", "line", stage, data, first=began, facts=facts)
         else:
             yield Send(data, stage)
 

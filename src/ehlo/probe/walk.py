@@ -106,10 +106,10 @@ class Walk:
                 talk.fail("starttls", "starttls-not-offered", "the server does not offer STARTTLS")
             self._skip("starttls", "not offered")
         else:
-            reply = yield from self._handshake(talk.starttls())
+            yield from self._handshake(talk.starttls())
             if talk.tls is not None:
                 yield from self._ehlo()
-            elif plan.starttls == "require" and reply.category != 2:
+            elif plan.starttls == "require":
                 raise _Stop
         self._stop_if("starttls")
 
@@ -160,7 +160,9 @@ class Walk:
 
     def _questions(self) -> Asking[None]:
         for line in self._plan.ask:
-            yield from self._talk.say(line.encode("utf-8", "surrogateescape") + b"\r\n")
+            yield from self._handshake(self._talk.question(line))
+            if self._conn.state in (State.GREETED, State.CLOSED):
+                raise _Stop
         self._stop_if("auth")
 
     # The transactions.
@@ -180,21 +182,21 @@ class Walk:
                 yield from self._talk.ask(Command("RSET"))
 
     def _transaction(self, message: bytes) -> Asking[None]:
-        plan, talk = self._plan, self._talk
+        plan, talk, tampering = self._plan, self._talk, self._plan.tampering
         content = talk.content_of(message)
-        ahead = plan.pipelining and plan.goes_to("rcpt") and "PIPELINING" in talk.capabilities
+        # What is done otherwise to a command is seen in the answer to it, so it goes by itself.
+        ahead = plan.pipelining and "PIPELINING" in talk.capabilities and not tampering.touches("mail", "rcpt")
+        ahead = ahead and plan.goes_to("rcpt")
+        with_data = ahead and plan.goes_to("data") and not plan.chunk_size and not tampering.touches("data")
         if ahead:
-            yield from self._envelope_ahead(content)
+            yield from self._envelope_ahead(content, with_data=with_data)
         else:
             yield from self._mail(content)
             yield from self._rcpt()
         if plan.chunk_size:
             yield from self._chunks(content)
             return
-        if not ahead or not plan.goes_to("data"):
-            reply = yield from talk.data()
-        else:
-            reply = yield from talk.reply("data")
+        reply = yield from (talk.reply("data") if with_data else talk.data())
         if reply.code != 354:
             raise _Stop
         if not plan.goes_to("message"):
@@ -216,11 +218,10 @@ class Walk:
             raise _Stop
         self._stop_if("rcpt")
 
-    def _envelope_ahead(self, content: bytes) -> Asking[None]:
-        """The envelope, and DATA if it comes next, in one group of commands (RFC 2920 §3.1)."""
+    def _envelope_ahead(self, content: bytes, *, with_data: bool) -> Asking[None]:
+        """The envelope, with DATA behind it or without, in one group of commands (RFC 2920 §3.1)."""
         plan, talk = self._plan, self._talk
         commands = [talk.mail(content), *talk.rcpts()]
-        with_data = plan.goes_to("data") and not plan.chunk_size
         yield from talk.ask_ahead([*commands, Command("DATA")] if with_data else commands)
         yield from talk.reply("mail")
         for _ in plan.recipients:
@@ -230,8 +231,6 @@ class Walk:
         self._stop_if("rcpt")
 
     def _chunks(self, content: bytes) -> Asking[None]:
-        if "CHUNKING" not in self._talk.capabilities:
-            self._talk.fail("message", "extension-not-offered", "the server does not offer CHUNKING")
         if not self._plan.goes_to("message"):
             raise _Stop
         replies = yield from self._talk.chunks(content, self._plan.chunk_size)

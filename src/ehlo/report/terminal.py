@@ -68,6 +68,9 @@ class SessionView:
             event = self._redactor.redact(event)
         if self._verbose and event.kind in ("line", "data"):
             self._line(event)
+        elif self._verbose and event.kind == "note" and "skipped" not in event.facts:
+            # A stage that was skipped has a line among the steps.
+            self._note(event)
         exchange = self._exchanges.feed(event)
         step = self._steps.feed(exchange) if exchange is not None else None
         if step is not None:
@@ -161,8 +164,7 @@ class SessionView:
         style = self._style
         who = "C" if event.who == "client" else "S"
         text = safe(event.text) if event.kind == "line" else f"({len(event.data or b'')} octets of message)"
-        when = f"{event.t:9.3f}" if self._timed else " " * 9
-        shown = f"{when}  {who}: {style.plain(text)}"
+        shown = f"{self._when(event)}  {who}: {style.plain(text)}"
         explained = style.plain(safe(self._explain(event)))
         if not explained:
             self._print(style.paint(shown, "36") if who == "C" else shown)
@@ -174,6 +176,15 @@ class SessionView:
         self._print(shown)
         for line in wrap(explained, style.width - 16):
             self._print(style.dim(" " * 14 + line))
+
+    def _note(self, event: Event) -> None:
+        """A remark among the lines."""
+        for number, line in enumerate(wrap(f"–  {safe(event.fact('message'))}", self._style.width - 14)):
+            before = f"{self._when(event)}  " if number == 0 else " " * 14
+            self._print(self._style.dim(self._style.plain(before + line)))
+
+    def _when(self, event: Event) -> str:
+        return f"{event.t:9.3f}" if self._timed else " " * 9
 
     def _explain(self, event: Event) -> str:
         if self._explainer is None:

@@ -33,6 +33,8 @@ _PIPELINED = frozenset({"RSET", "MAIL", "RCPT", "BDAT", LAST_CHUNK, CONTENT})
 #: draft-hall-prdr §3.3).
 _REPLIES_FOLLOW = 353
 
+#: What begins the session anew; XCLIENT leaves it to the EHLO behind it to say what is offered.
+_GREETS_OR_INTRODUCES = frozenset({"EHLO", "HELO", "LHLO", "XCLIENT"})
 #: What sets the count of accepted recipients back.
 _NEW_TRANSACTION = frozenset({"MAIL", "RSET", "EHLO", "HELO", "LHLO"})
 
@@ -97,13 +99,16 @@ class ClientConnection:
         self._ahead = after(self._ahead, verb, 354 if verb == "DATA" else 250)
         return data
 
-    def send_literal(self, line: bytes) -> bytes:
-        """Any line at all, for a debugger that wants to do wrong; a reply to it is expected."""
+    def send_literal(self, line: bytes, stage: Stage | None = None) -> bytes:
+        """Any line at all, for a debugger that wants to do wrong; a reply to it is expected.
+
+        It belongs to `stage`; without one, to the stage of its verb.
+        """
         words = line.upper().split()
         verb = words[0][:10].decode("ascii", "replace") if words else ""
         if self.state is State.AUTH:
             verb = "AUTH"
-        self._expect(LAST_CHUNK if verb == "BDAT" and words[-1] == b"LAST" else verb)
+        self._expect(LAST_CHUNK if verb == "BDAT" and words[-1] == b"LAST" else verb, stage)
         return line
 
     def send_auth_response(self, response: bytes | None) -> bytes:
@@ -151,11 +156,12 @@ class ClientConnection:
         return b"BDAT %d%b\r\n%b" % (len(chunk), b" LAST" if last else b"", chunk)
 
     def send_literal_content(self, data: bytes) -> bytes:
-        """Any octets at all in place of the message and its dot; the replies to a message are expected."""
-        if self.state is not State.CONTENT:
+        """Any octets at all in place of the message and its dot, or of its chunks; the replies to a message are
+        expected."""
+        if self.state is not State.CONTENT and "BDAT" not in ALLOWED[self.state]:
             raise LocalProtocolError(why_not(self.state, "The message"))
         self.stage = "message"
-        self._expect_verdicts(CONTENT)
+        self._expect_verdicts(CONTENT if self.state is State.CONTENT else LAST_CHUNK)
         return data
 
     def _expect_verdicts(self, verb: str) -> None:
@@ -164,8 +170,8 @@ class ClientConnection:
             self._pending.append((verb, "message"))
         self._ahead = after(self._ahead, verb, 250)
 
-    def _expect(self, verb: str) -> None:
-        self.stage = STAGE_OF_VERB.get(verb, self.stage)
+    def _expect(self, verb: str, stage: Stage | None = None) -> None:
+        self.stage = stage or STAGE_OF_VERB.get(verb, self.stage)
         self._pending.append((verb, self.stage))
 
     # Receiving.
@@ -220,7 +226,7 @@ class ClientConnection:
             pending.extendleft([(verb, stage)] * (self.recipients + 1))
         if not pending or self.state is State.CLOSED:
             self._ahead = self.state
-        if stage == "ehlo" and reply.code // 100 == 2:
+        if reply.code // 100 == 2 and verb in _GREETS_OR_INTRODUCES:
             self.capabilities = None if verb == "XCLIENT" else parse_capabilities(reply)
         return _new(ReplyReceived, (line, stage, verb, reply))
 

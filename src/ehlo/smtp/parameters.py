@@ -26,35 +26,66 @@ class ParameterError(ValueError):
 
 
 class Parameter(NamedTuple):
-    """What the standard says about one parameter. `value` None: it takes no value."""
+    """What the standard says about one parameter. `value` None: it takes no value. `form` says in words what
+    `value` says as a pattern."""
 
     verbs: tuple[str, ...]
     value: str | None
     extension: str
     source: str
+    form: str = ""
 
 
 PARAMETERS: dict[str, Parameter] = {
-    "SIZE": Parameter(("MAIL",), r"[0-9]{1,20}", "SIZE", "RFC 1870 §5"),
-    "BODY": Parameter(("MAIL",), r"(?i:7BIT|8BITMIME|BINARYMIME)", "8BITMIME", "RFC 6152 §2"),
+    "SIZE": Parameter(("MAIL",), r"[0-9]{1,20}", "SIZE", "RFC 1870 §5", "a number of octets"),
+    "BODY": Parameter(
+        ("MAIL",),
+        r"(?i:7BIT|8BITMIME|BINARYMIME)",
+        "8BITMIME",
+        "RFC 6152 §2",
+        "7BIT, 8BITMIME or BINARYMIME",
+    ),
     "SMTPUTF8": Parameter(("MAIL", "VRFY", "EXPN"), None, "SMTPUTF8", "RFC 6531 §3.4"),
-    "RET": Parameter(("MAIL",), r"(?i:FULL|HDRS)", "DSN", "RFC 3461 §4.3"),
-    "ENVID": Parameter(("MAIL",), _XTEXT, "DSN", "RFC 3461 §4.4"),
+    "RET": Parameter(("MAIL",), r"(?i:FULL|HDRS)", "DSN", "RFC 3461 §4.3", "FULL or HDRS"),
+    "ENVID": Parameter(("MAIL",), _XTEXT, "DSN", "RFC 3461 §4.4", "a text that is not empty, as xtext"),
     "NOTIFY": Parameter(
         ("RCPT",),
         r"(?i:NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2})",
         "DSN",
         "RFC 3461 §4.1",
+        "never, or some of success,failure,delay with commas between",
     ),
-    "ORCPT": Parameter(("RCPT",), rf"(?i:utf-8;\S+|[a-z0-9\-]+;{_XTEXT})", "DSN", "RFC 3461 §4.2"),
-    "AUTH": Parameter(("MAIL",), rf"(?:<>|{_XTEXT})", "AUTH", "RFC 4954 §5"),
+    "ORCPT": Parameter(
+        ("RCPT",),
+        rf"(?i:utf-8;\S+|[a-z0-9\-]+;{_XTEXT})",
+        "DSN",
+        "RFC 3461 §4.2",
+        "an address, as xtext behind its type: rfc822;someone@example.com",
+    ),
+    "AUTH": Parameter(("MAIL",), rf"(?:<>|{_XTEXT})", "AUTH", "RFC 4954 §5", "an address as xtext, or <>"),
     "REQUIRETLS": Parameter(("MAIL",), None, "REQUIRETLS", "RFC 8689 §2"),
-    "MT-PRIORITY": Parameter(("MAIL",), r"-?[0-9]", "MT-PRIORITY", "RFC 6710 §4.1"),
-    "BY": Parameter(("MAIL",), r"-?[0-9]{1,9};(?i:[RN]T?)", "DELIVERBY", "RFC 2852 §4"),
-    "HOLDFOR": Parameter(("MAIL",), r"[0-9]{1,9}", "FUTURERELEASE", "RFC 4865 §5"),
-    "HOLDUNTIL": Parameter(("MAIL",), r"[0-9TZ:+\-]+", "FUTURERELEASE", "RFC 4865 §5"),
+    "MT-PRIORITY": Parameter(("MAIL",), r"-?[0-9]", "MT-PRIORITY", "RFC 6710 §4.1", "a number from -9 to 9"),
+    "BY": Parameter(
+        ("MAIL",),
+        r"-?[0-9]{1,9};(?i:[RN]T?)",
+        "DELIVERBY",
+        "RFC 2852 §4",
+        "SECONDS;R to have it returned then or SECONDS;N to be told, and T behind that for a trace: 3600;R",
+    ),
+    "HOLDFOR": Parameter(
+        ("MAIL",), r"[0-9]{1,9}", "FUTURERELEASE", "RFC 4865 §5", "a number of seconds, of at most 9 digits"
+    ),
+    "HOLDUNTIL": Parameter(
+        ("MAIL",),
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+\-][0-9]{2}:[0-9]{2})",
+        "FUTURERELEASE",
+        "RFC 4865 §5",
+        "a date and time such as 2030-01-01T08:00:00Z",
+    ),
     "PRDR": Parameter(("MAIL",), None, "PRDR", "draft-hall-prdr §3.1"),
-    "RRVS": Parameter(("RCPT",), r"[0-9TZ:;+\-.CR]+", "RRVS", "RFC 7293 §3.1"),
+    "RRVS": Parameter(
+        ("RCPT",), r"[0-9TZ:;+\-.CR]+", "RRVS", "RFC 7293 §3.1", "a date and time such as 2030-01-01T08:00:00Z"
+    ),
 }
 
 
@@ -99,7 +130,7 @@ def check_parameter(verb: str, keyword: str, value: str | None) -> str | None:
     if known.value is None:
         return None if value is None else f"{keyword} takes no value ({known.source})."
     if value is None or not re.fullmatch(known.value, value):
-        return f"The value of {keyword} has not the form of {known.source}."
+        return f"The value of {keyword} is {known.form} ({known.source})."
     return None
 
 

@@ -66,6 +66,11 @@ class Exchange(NamedTuple):
         return "ok" if good else "skipped" if self.in_vain else "refused"
 
     @property
+    def question(self) -> bool:
+        """Whether the session itself had no need of the command (`--ask`)."""
+        return self.command is not None and self.command.facts.get("question") is True
+
+    @property
     def seconds(self) -> float:
         """From the command (or the start of the step) to the last line of the reply."""
         return max(0.0, self.ended - self.began)

@@ -32,7 +32,7 @@ def compose(
     *,
     helo: str,
     headers: Iterable[str] = (),
-    body: str = DEFAULT_BODY,
+    body: str | None = None,
     html: str = "",
     attachments: Iterable[Attachment] = (),
 ) -> bytes:
@@ -40,11 +40,14 @@ def compose(
 
     `headers` are lines "Name: value"; one that is made otherwise is replaced by it. Text that is not ASCII
     makes the body 8-bit UTF-8, and encoded words of the headers (RFC 2047). With `html` the body has both forms
-    (multipart/alternative), with `attachments` all of it is multipart/mixed. Raises `MessageError`.
+    (multipart/alternative), but without a `body` that one alone; with `attachments` all of it is multipart/mixed.
+    Where there is neither, a text is made. Raises `MessageError`.
     """
     fields = header_fields(sender, recipients, helo=helo, headers=headers)
     attached = tuple(attachments)
-    mime = _parts(body, html, attached) if html or attached else _plain(body)
+    if body is None and not html:
+        body = DEFAULT_BODY
+    mime = _parts(body, html, attached) if body is None or html or attached else _plain(body)
     lines = [f"{name}: {_encode(value)}\r\n" for name, value in fields]
     return "".join(lines).encode("utf-8", "surrogateescape") + mime
 
@@ -84,16 +87,20 @@ def _plain(body: str) -> bytes:
     return f"{mime}\r\n{text}\r\n".encode("utf-8", "surrogateescape")
 
 
-def _parts(body: str, html: str, attachments: tuple[Attachment, ...]) -> bytes:
+def _parts(body: str | None, html: str, attachments: tuple[Attachment, ...]) -> bytes:
     import mimetypes
-    from email.message import EmailMessage
+    from email.message import MIMEPart
     from email.policy import SMTP
 
-    message = EmailMessage(policy=SMTP)
+    # RFC 2045 §4: MIME-Version stands at the top and in no part. EmailMessage would put it into each.
+    message = MIMEPart(policy=SMTP)
     try:
-        message.set_content(body)
-        if html:
-            message.add_alternative(html, subtype="html")
+        if body is None:
+            message.set_content(html, subtype="html")
+        else:
+            message.set_content(body)
+            if html:
+                message.add_alternative(html, subtype="html")
         for attachment in attachments:
             guessed = mimetypes.guess_type(attachment.name)[0] or "application/octet-stream"
             main, slash, sub = (attachment.media_type or guessed).partition("/")
@@ -102,7 +109,7 @@ def _parts(body: str, html: str, attachments: tuple[Attachment, ...]) -> bytes:
             message.add_attachment(attachment.content, main, sub, filename=attachment.name)
     except UnicodeEncodeError:
         raise MessageError("The text has characters that UTF-8 cannot say.") from None
-    return message.as_bytes()
+    return b"MIME-Version: 1.0\r\n" + message.as_bytes()
 
 
 def _split(header: str) -> tuple[str, str]:
