@@ -6,7 +6,7 @@ import argparse
 
 from ehlo.cli.commands import UsageError
 from ehlo.net.intents import Family
-from ehlo.net.names import Nameserver, parse_endpoint, parse_nameserver
+from ehlo.net.names import Nameserver, is_address, parse_endpoint, parse_nameserver
 from ehlo.probe.plan import DEFAULT_CAP, Plan, Timeouts
 from ehlo.probe.target import TargetError, over_lmtp
 from ehlo.smtp.stages import STAGES, Stage

@@ -12,7 +12,7 @@ _RESET = "\x1b[0m"
 
 class Style(NamedTuple):
     """`colour`: escape sequences may be used. `unicode`: ✓ and … can be shown. `width`: in columns. `whole`: no line
-    is cut to that width, since no terminal would break it."""
+    is cut to that width, since no terminal would break it and nobody asked for one."""
 
     colour: bool
     unicode: bool
@@ -85,7 +85,7 @@ def style_of(stream: TextIO, colour: str = "auto") -> Style:
         use = colour == "always"
     encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
     columns = max(_NARROWEST, min(terminal_columns(stream), _WIDEST))
-    return Style(use, encoding.startswith("utf"), columns, whole=not terminal)
+    return Style(use, encoding.startswith("utf"), columns, whole=not terminal and not os.environ.get("COLUMNS"))
 
 
 def terminal_columns(stream: TextIO) -> int:
