@@ -48,12 +48,17 @@ def ways(text: str, state: State, capabilities: Capabilities | None = OFFERED) -
         (State.READY, "MAIL FROM:<a@b.c>", []),
         (State.MAIL, "RC", ["RCPT TO:<"]),
         (State.RCPT, "RCPT TO:<b", ["RCPT TO:<bob@example.com>"]),
+        # What is there already is no way to go on.
+        (State.MAIL, "RCPT TO:<", ["RCPT TO:<alice@example.com>", "RCPT TO:<bob@example.com>"]),
+        (State.MAIL, "rcpt to:<b", ["rcpt to:<bob@example.com>"]),
+        (State.MAIL, "RCPT t", ["RCPT TO:<"]),
         (State.RCPT, "RCPT TO:<b@c> n", ["RCPT TO:<b@c> NOTIFY="]),
         (State.RCPT, "B", []),
         (State.CONTENT, "D", []),
         (State.AUTH, "D", []),
         (State.CONTENT, ":st", [":starttls"]),
         (State.READY, ":auth L", [":auth LOGIN"]),
+        (State.READY, ":help ch", [":help chunk"]),
         (State.READY, ":x", []),
     ],
 )

@@ -11,6 +11,8 @@ from ehlo.smtp.capabilities import Capabilities
 from ehlo.smtp.states import ALLOWED, State
 
 OFFERED = Capabilities("mail.example.com", "", {"SIZE": ("1000",), "AUTH": ("PLAIN", "SCRAM-SHA-256"), "DSN": ()})
+WITH_SMTPUTF8 = Capabilities("mail.example.com", "", {"SMTPUTF8": ()})
+IN_CLEAR = Capabilities("mail.example.com", "", {"STARTTLS": ()})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,27 @@ OFFERED = Capabilities("mail.example.com", "", {"SIZE": ("1000",), "AUTH": ("PLA
         (State.READY, "XYZZY", "XYZZY is no command of SMTP."),
         (State.READY, "мail", "The line does not begin with a command."),
         (State.READY, "NOOP " + "x" * 600, "The line has 607 octets; 512 are allowed (RFC 5321 §4.5.3.1.4)."),
-        (State.AUTH, "anything at all", ""),
+        (
+            State.READY,
+            "MAIL FROM:<bücher@b.c>",
+            "The address has non-ASCII characters, and the server does not offer SMTPUTF8.",
+        ),
+        (State.GREETED, "EHLO bücher.example", "The name behind EHLO must be ASCII (RFC 6531 §3.7.1)."),
+        (State.READY, "AUTH LOGIN", "The server does not offer that mechanism, but PLAIN SCRAM-SHA-256."),
+        (
+            State.READY,
+            "AUTH PLAINAGFsaWNlAHNlY3JldA==",
+            "The server does not offer that mechanism, but PLAIN SCRAM-SHA-256.",
+        ),
+        (
+            State.READY,
+            "AUTH SCRAM-SHA-256 n,,n=alice",
+            "What stands behind the mechanism is not base64 (RFC 4954 §4); :b64 TEXT makes it so.",
+        ),
+        (State.AUTH, "alice", "This is not base64; :b64 TEXT makes it so."),
+        (State.AUTH, "YWxpY2U=", ""),
+        (State.AUTH, "*", ""),
+        (State.AUTH, "", ""),
         (State.TLS, "EHLO here.org", "The server waits for a TLS handshake; :starttls makes it."),
     ],
 )
@@ -66,6 +88,33 @@ def test_under_tls_a_password_may_be_sent() -> None:
     assert hint("AUTH PLAIN", State.READY, OFFERED, encrypted=True) == ""
 
 
+def test_starttls_is_not_given_twice() -> None:
+    assert hint("STARTTLS", State.READY, IN_CLEAR, encrypted=True) == "The connection is encrypted already."
+
+
+def test_auth_may_be_offered_after_starttls() -> None:
+    said = hint("AUTH PLAIN", State.READY, IN_CLEAR)
+    assert said == "The server does not offer AUTH in clear; it may after :starttls."
+    assert hint("AUTH PLAIN", State.READY, IN_CLEAR, encrypted=True) == "The server does not offer AUTH."
+
+
+def test_letters_of_all_scripts_need_smtputf8_from_the_sender_on() -> None:
+    needs = "An address with non-ASCII characters needs"
+    assert hint("MAIL FROM:<bücher@b.c>", State.READY, WITH_SMTPUTF8).startswith(f"{needs} the parameter SMTPUTF8")
+    assert hint("MAIL FROM:<bücher@b.c> SMTPUTF8", State.READY, WITH_SMTPUTF8) == ""
+    assert hint("RCPT TO:<bücher@b.c>", State.MAIL, WITH_SMTPUTF8).startswith(f"{needs} SMTPUTF8 behind MAIL")
+    assert hint("RCPT TO:<bücher@b.c>", State.MAIL, WITH_SMTPUTF8, smtputf8=True) == ""
+    assert hint("RCPT TO:<a@b.c>", State.MAIL, WITH_SMTPUTF8) == ""
+
+
+@given(
+    st.text(alphabet="abcXYZ019+/=", min_size=5, max_size=40), st.sampled_from(["AUTH PLAIN ", "AUTH PLAIN", "AUTH "])
+)
+def test_no_hint_repeats_what_may_be_a_password(secret: str, before: str) -> None:
+    assert secret not in hint(before + secret, State.READY, OFFERED, encrypted=True)
+    assert secret not in hint(secret, State.AUTH, OFFERED)
+
+
 def test_before_ehlo_nothing_is_known_of_extensions() -> None:
     assert hint("MAIL FROM:<a@b.c> RET=HDRS", State.READY, None) == ""
 
@@ -74,7 +123,7 @@ def test_before_ehlo_nothing_is_known_of_extensions() -> None:
 def test_any_line_gets_one_sentence_or_none(line: str, state: State) -> None:
     said = hint(line.replace("\n", " "), state, OFFERED)
     assert "\n" not in said
-    assert not said or state not in (State.AUTH,)
+    assert not said or state is not State.AUTH or "base64" in said
 
 
 @given(st.sampled_from(State), st.sampled_from(sorted(frozenset().union(*ALLOWED.values()))))

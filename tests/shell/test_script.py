@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import io
 import os
 import re
 import signal
@@ -14,13 +16,19 @@ from pathlib import Path
 import pytest
 
 from ehlo.lab import Lab, Policy, RunningLab
-from ehlo.shell.script import unmet
+from ehlo.probe.plan import Plan
+from ehlo.probe.target import parse_target
+from ehlo.report.style import Style
+from ehlo.shell.script import NoQuestions, run_script, unmet
+from ehlo.shell.shell import Shell
+from ehlo.shell.view import View
 from ehlo.smtp.reply import Reply
 from ehlo.transcript.jsonl import read
-from peers.silent import Hang, Send, scripted
+from peers.silent import Close, Expect, Hang, Send, Step, scripted
 
 EHLO = [sys.executable, "-m", "ehlo", "shell"]
 PASSWORD = "wonder+land"
+ENVELOPE = "HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<recipient@example.com>\n"
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +111,8 @@ Subject: by hand
         ("HELO here.org\nMAIL FROM:<x@y.z>\n< 250", 17, "line 3: expected 250, got 554 5.7.1 <x@y.z>"),
         ("HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<no@example.com>\n< 250", 18, "line 4: expected 250, got 550 5.1.1"),
         ("HELO h\nMAIL FROM:<a@b.c>\n< 250 2.1.5", 17, "line 3: expected 250 2.1.5, got 250 2.1.0 Ok"),
-        ("HELO h\n< what", 14, "line 2: '< what' is no expectation; the form is < CODE"),
+        # A mistake in the script is no failure of the server's.
+        ("HELO h\n< what", 2, "line 2: '< what' is no expectation; the form is < CODE"),
         ("HELO h\n< 250\nQUIT\nNOOP", 21, "line 4: the session is over, so this was not sent: NOOP"),
     ],
 )
@@ -111,6 +120,155 @@ def test_a_mismatch_says_which_line(script: str, status: int, said: str, lab: Ru
     ended, _, err = shell(lab, script)
     assert ended == status
     assert err.startswith(f"ehlo shell: {said}")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        (":foo", 2, "line 1: There is no command :foo; :help lists them."),
+        ("# here\n:save /nonexistent/x", 2, "line 2: '/nonexistent/x' cannot be written: No such file or directory."),
+        (":send /nonexistent", 2, "line 1: '/nonexistent' cannot be read: No such file or directory."),
+        (":send", 2, "line 1: Which file?"),
+        (":chunk", 2, "line 1: Which octets?"),
+        (":auth FOO", 2, "line 1: there is no mechanism FOO"),
+        (":auth PLAIN B C", 2, "line 1: Behind :auth stand a mechanism and a user, no more"),
+        (":wait long", 2, "line 1: 'long' is no number of seconds."),
+        (":wait nan", 2, "line 1: 'nan' is no number of seconds."),
+        (":unb64 ???", 2, "line 1: That is not base64."),
+        (":help foo", 2, "line 1: There is no command foo; :help lists them."),
+        (":auth", 16, "line 1: AUTH does not belong here: EHLO or HELO is due."),
+        ("EHLO h\n:auth\n< 235", 16, "line 2: the server does not offer AUTH here"),
+        ("EHLO h\nQUIT\n:starttls", 21, "line 3: The session is over"),
+        ("EHLO h\n:starttls\nEHLO h\n:auth\n< 235", 16, "line 4: There is nobody to ask for the user"),
+        # Expectations that were met do not make up for what could not be done.
+        ("EHLO h\n< 250\n:nonsense\n< 250", 2, "line 3: There is no command :nonsense"),
+    ],
+)
+def test_what_cannot_be_done_ends_the_script(script: str, status: int, said: str, lab: RunningLab) -> None:
+    ended, out, err = shell(lab, script, "--insecure")
+    assert ended == status
+    assert err.startswith(f"ehlo shell: {said}")
+    assert "closed by the user" not in out
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        (f"{ENVELOPE}DATA\nSubject: x\n", 20, "line 5: the script ended inside the message"),
+        ("EHLO h\nSTARTTLS\n", 15, "line 2: the script ended before the TLS handshake"),
+        ("EHLO h\n:starttls\nEHLO h\nAUTH LOGIN\n< 334\n", 16, "line 5: the script ended inside the AUTH exchange"),
+    ],
+)
+def test_a_script_that_ends_too_early(script: str, status: int, said: str, lab: RunningLab) -> None:
+    ended, out, err = shell(lab, script)
+    assert (ended, err) == (status, f"ehlo shell: {said}\n")
+    assert "closed by the user" not in out
+
+
+def test_a_certificate_that_must_be_good_ends_the_session(lab: RunningLab) -> None:
+    status, out, err = shell(lab, "EHLO h\n:starttls\nEHLO h\n", "--verify")
+    assert (status, err) == (15, "ehlo shell: line 2: the certificate does not verify\n")
+    assert out.endswith("✗ the certificate does not verify\nconnection closed\n")
+
+
+def test_only_an_answer_to_what_was_said_last_meets_an_expectation() -> None:
+    steps: list[Step] = [Send(b"220 mail.example.com ESMTP\r\n"), Expect(b"EHLO h"), Send(b"250 mail.example.com\r\n")]
+    with scripted([*steps, Expect(b"NOOP"), Close()]) as server:
+        command = [*EHLO, f"{server.host}:{server.port}"]
+        done = subprocess.run(command, input="EHLO h\nNOOP\n< 250\n", capture_output=True, text=True, timeout=60)
+    assert done.stderr == "ehlo shell: line 3: expected 250, but the server has not answered.\n"
+    assert done.returncode == 14
+
+
+def test_no_answer_in_time_ends_the_script() -> None:
+    said: list[str] = []
+    errors = io.StringIO()
+    with scripted([Send(b"220 mail.example.com ESMTP\r\n"), Expect(b"NOOP"), Hang()]) as server:
+        plan = Plan(parse_target(f"{server.host}:{server.port}"))
+        shell = Shell(plan, View(said.append, Style(False, True, 80)), NoQuestions(), wait=0.1)
+        assert asyncio.run(run_script(shell, io.StringIO("NOOP\nQUIT\n"), errors)) == 13
+    assert errors.getvalue() == "ehlo shell: line 1: the server has not answered\n"
+    assert "C: QUIT" not in said
+
+
+def test_octets_that_are_no_line_yet_are_not_waited_for(lab: RunningLab) -> None:
+    script = """\
+:raw HELO he
+:raw re.org\\r\\nNOOP\\r\\n
+< 250 2.0.0
+MAIL FROM:<a@b.c>
+RCPT TO:<recipient@example.com>
+DATA
+:raw Subject: raw\\r\\n\\r\\nhi\\r\\n.\\r\\n
+< 250 2.0.0 Ok: queued
+"""
+    status, _, err = shell(lab, script)
+    assert (status, err) == (0, "")
+    assert lab.lab.messages[-1].content == b"Subject: raw\r\n\r\nhi\r\n"
+
+
+def test_a_line_of_a_message_may_begin_with_a_colon(lab: RunningLab) -> None:
+    script = f"{ENVELOPE}DATA\n:-) x\n:wait 0\n.\n< 250\n"
+    assert shell(lab, script)[::2] == (0, "")
+    assert lab.lab.messages[-1].content == b":-) x\r\n"
+
+
+def test_starttls_says_encrypted_only_when_it_is(lab: RunningLab) -> None:
+    status, out, _ = shell(lab, "EHLO h\n:starttls\nEHLO h\n:starttls\n< 554\n")
+    assert status == 0
+    assert "! The connection is encrypted already.\nC: STARTTLS\nS: 554" in out
+    assert out.count("encrypted from here on") == 1
+
+
+def test_what_helpers_say_is_hinted_at_and_said(lab: RunningLab) -> None:
+    script = "EHLO h\n:chunk last hi\n< 502\n:auth EXTERNAL\n< 5\n:send /dev/null\n< 503\n"
+    status, out, err = shell(lab, script)
+    assert (status, err) == (0, "")
+    assert "! BDAT does not belong here: a transaction may begin.\nC: BDAT 2 LAST\n(2 octets of message)\nS: 502" in out
+    assert "! The server does not offer AUTH in clear; it may after :starttls.\nC: AUTH EXTERNAL" in out
+    assert "! DATA does not belong here: a transaction may begin.\nC: DATA\nS: 503" in out
+
+
+def test_each_reply_is_explained_beneath_it(lab: RunningLab) -> None:
+    _, out, _ = shell(lab, "EHLO h\nNOOP\nXYZZY\n")
+    assert "C: NOOP\nS: 250 2.0.0 Ok\n   Requested action completed\n" in out
+    assert "C: XYZZY\nS: 502 5.5.2 Error: command not recognized\n   Syntax error\n" in out
+
+
+def test_a_session_that_is_cut_on_purpose_is_no_failure(lab: RunningLab) -> None:
+    status, out, err = shell(lab, "EHLO h\n:close\n")
+    assert (status, err) == (0, "")
+    assert out.endswith("\nconnection closed\n")
+    assert "✗" not in out
+
+
+@pytest.mark.parametrize("words", [[], ["--record"]], ids=["", "recorded"])
+def test_an_output_that_is_closed_ends_the_shell_quietly(words: list[str], lab: RunningLab, tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    command = [*EHLO, f"127.0.0.1:{lab.port}", *words, *([str(record)] if words else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while b"Service ready" not in process.stdout.readline():
+            pass
+        process.stdout.close()
+        process.stdin.write(b"EHLO x\nMAIL FROM:<a@b.c>\n:wait 1\nQUIT\n")
+        process.stdin.flush()
+        # Which status says so is decided in one place for all commands.
+        assert process.wait(30) != 0
+        assert process.stderr.read() == b""
+    if words:
+        transcript = read(record.read_text().splitlines(keepends=True))
+        assert [event.kind for event in transcript.events[-2:]] == ["error", "close"]
+        assert transcript.events[-2].fact("message") == "nothing can be written any more"
+
+
+def test_nothing_is_wrapped_where_there_is_no_terminal(lab: RunningLab) -> None:
+    _, out, _ = shell(lab, "DATA\n:help\n:help auth\n:explain 550 5.7.1 Relaying denied\n", COLUMNS="40")
+    assert "! DATA does not belong here: EHLO or HELO is due.\n" in out
+    assert ":chunk [last] TEXT|@FILE  Send a piece of the message by BDAT: text with \\r \\n \\xHH, or a file\n" in out
+    assert "what is missing is asked for, and not kept. A password is not sent in clear" in out
 
 
 def test_without_expectations_the_verdict_counts(lab: RunningLab) -> None:
@@ -169,11 +327,9 @@ def test_helpers(lab: RunningLab, tmp_path: Path) -> None:
     script = f"""\
 :b64 \\0alice\\0secret
 :unb64 VXNlcm5hbWU6
-:unb64 ???
 :raw NOOP\\r\\nHELO here.org\\r\\n
 < 250 mail.example.com
 :explain 550 5.1.1 User unknown
-:nonsense
 MAIL FROM:<me@here.org>
 RCPT TO:<recipient@example.com>
 :send {message}
@@ -189,11 +345,10 @@ RCPT TO:<recipient@example.com>
     before = len(lab.lab.messages)
     status, out, err = shell(lab, script)
     assert (status, err) == (0, "")
-    assert "AGFsaWNlAHNlY3JldA==\nUsername:\n✗ '???' is not base64." in out
+    assert "AGFsaWNlAHNlY3JldA==\nUsername:\n" in out
     assert "recipient · " in out
-    assert "✗ There is no command :nonsense; :help lists them." in out
     assert [each.content for each in list(lab.lab.messages)[before:]] == [b"Subject: from a file\r\n\r\nhi\r\n"] * 2
-    assert "BDAT may not be given here" in out
+    assert "! BDAT does not belong here" in out
     assert ":chunk [last] TEXT|@FILE" in out
 
 

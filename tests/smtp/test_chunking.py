@@ -50,6 +50,14 @@ def test_no_chunk_outside_a_transaction() -> None:
         client.conn.send_chunk(b"x", last=True)
 
 
+def test_a_debugger_may_send_a_chunk_anywhere() -> None:
+    client = Client() >> "220 mail.example.com ESMTP" << "EHLO here.org" >> "250 mail.example.com"
+    assert client.conn.send_chunk(b"x", last=True, anyway=True) == b"BDAT 1 LAST\r\nx"
+    client >> "503 Not yet"
+    assert client.heard[-1] == "BDAT LAST 503"
+    assert client.state is State.READY
+
+
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 20))
 def test_any_octets_arrive_as_they_are(content: bytes, chunk_size: int, piece: int) -> None:
     client, there = Client().play(READY), server(READY)

@@ -326,10 +326,30 @@ def test_a_line_belongs_to_the_stage_it_stands_for() -> None:
     assert [reply.stage for reply in session.replies[-2:]] == ["mail", "mail"]
 
 
-def test_what_is_offered_outlasts_commands_that_offer_nothing() -> None:
+def test_a_line_may_be_typed_in_pieces() -> None:
     session = client(READY)
-    offered = session.conn.capabilities
-    for command in ("NOOP", "VRFY bob", "RSET"):
-        session << command >> "250 Ok"
-    assert session.conn.stage == "ehlo"
-    assert session.conn.capabilities == offered is not None
+    assert session.conn.send_octets(b"MAIL FR") == b"MAIL FR"
+    assert not session.conn.awaiting
+    assert session.conn.send_octets(b"OM:<a@b.c>\r\n") == b"OM:<a@b.c>\r\n"
+    session >> "250 Ok"
+    assert session.heard[2:] == ["MAIL 250"]
+    assert session.state is State.MAIL
+
+
+def test_a_typed_message_is_answered_at_its_dot() -> None:
+    session = client(RCPT) << "DATA" >> "354 Go on"
+    for line in (b"Subject: x\r\n", b"\r\n", b"..\r\n", b"."):
+        session.conn.send_octets(line)
+        assert not session.conn.awaiting
+    session.conn.send_octets(b"\r\n")
+    assert session.conn.awaiting
+    session >> "250 Queued"
+    assert session.state is State.READY
+
+
+def test_what_is_asked_after_ehlo_does_not_change_what_is_offered() -> None:
+    session = client(READY) << "NOOP" >> "250 2.0.0 Ok" << "RSET" >> "250 2.0.0 Ok" << "VRFY a" >> "252 2.0.0 a"
+    assert session.conn.capabilities is not None
+    assert "PIPELINING" in session.conn.capabilities
+    session << "HELO here.org" >> "250 mail.example.com"
+    assert session.conn.capabilities.keywords == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from ehlo.cli.network import add_network_options, nameserver_from, with_network
 from ehlo.cli.options import add_colour_option, add_envelope_options, add_target, base_plan
@@ -36,54 +37,90 @@ def configure(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--show-secrets", action="store_true", help="show passwords instead of [redacted]")
 
 
+class _Outlet:
+    """What a session writes to while it runs in callbacks, where an error would be taken for one of the network.
+
+    So the first error is kept in `failure`, nothing more is written, and `stop` is called.
+    """
+
+    def __init__(self) -> None:
+        self.failure: OSError | None = None
+        self.stop: Callable[[], object] = _nothing
+
+    def attempt(self, write: Callable[[], object]) -> None:
+        """Write, if that is still possible."""
+        if self.failure is not None:
+            return
+        try:
+            write()
+        except OSError as error:
+            self.failure = error
+            self.stop()
+
+
 def run(args: argparse.Namespace) -> int:
-    """Open a shell."""
+    """Open a shell. Raises `OSError` when nobody takes what it writes any more."""
     import asyncio
 
     from ehlo.cli.commands import UsageError
     from ehlo.cli.recording import RecordWriter, open_record
-    from ehlo.report.style import style_of
+    from ehlo.report.style import style_of, terminal_columns
     from ehlo.shell.script import NoQuestions, run_script
-    from ehlo.shell.shell import Shell
+    from ehlo.shell.shell import Questions, Shell
     from ehlo.shell.view import View
     from ehlo.transcript.transcript import Transcript
 
-    plan = with_security(args, with_network(args, base_plan(args)))
-    record = open_record(args.record) if args.record else None
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-
-    def write(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    view = View(write, style_of(sys.stdout, args.color), show_secrets=args.show_secrets)
-    wait = plan.timeouts.cap
-
-    async def main() -> int:
-        if terminal:
-            from ehlo.shell.terminal import TerminalQuestions, run_terminal
-
-            shell = Shell(plan, view, TerminalQuestions(), nameserver=nameserver_from(args.dns_server), wait=wait)
-            status = run_terminal(shell)
-        else:
-            shell = Shell(plan, view, NoQuestions(), nameserver=nameserver_from(args.dns_server), wait=wait)
-            status = run_script(shell, sys.stdin, sys.stderr)
-
-        def begin(transcript: Transcript) -> None:
-            if record is not None:
-                # A session that is done again takes the place of the one before.
-                record.seek(0)
-                record.truncate()
-                shell.on_event = RecordWriter(record, transcript, show_secrets=args.show_secrets).catch_up
-
-        shell.on_open = begin
-        try:
-            return await status
-        finally:
-            await shell.abandon("interrupted from the keyboard")
-            if record is not None:
-                record.close()
-
     if sys.stdin is None:
         raise UsageError("standard input is closed, so there is nothing to read commands from.")
-    return asyncio.run(main())
+    plan = with_security(args, with_network(args, base_plan(args)))
+    record = open_record(args.record) if args.record else None
+    screen, file, stdout = _Outlet(), _Outlet(), sys.stdout
+    terminal = sys.stdin.isatty() and stdout.isatty()
+
+    def put(line: str) -> None:
+        screen.attempt(lambda: print(line, flush=True))
+
+    write: Callable[[str], None] = put
+    questions: Questions = NoQuestions()
+    if terminal:
+        from ehlo.shell.terminal import Screen, TerminalQuestions, run_terminal
+
+        write, questions = Screen(put).write, TerminalQuestions()
+    columns = (lambda: terminal_columns(stdout)) if stdout.isatty() else None
+    view = View(write, style_of(stdout, args.color), columns=columns, show_secrets=args.show_secrets)
+    nameserver = nameserver_from(args.dns_server)
+    shell = Shell(plan, view, questions, nameserver=nameserver, wait=plan.timeouts.cap)
+
+    def begin(transcript: Transcript) -> None:
+        if record is not None:
+            # A session that is done again takes the place of the one before.
+            record.seek(0)
+            record.truncate()
+            writer = RecordWriter(record, transcript, show_secrets=args.show_secrets)
+            shell.on_event = lambda: file.attempt(writer.catch_up)
+
+    shell.on_open = begin
+
+    async def main() -> int:
+        task = asyncio.current_task()
+        if task is not None:
+            screen.stop = file.stop = task.cancel
+        try:
+            return await (run_terminal(shell) if terminal else run_script(shell, sys.stdin, sys.stderr))
+        finally:
+            lost = screen.failure or file.failure
+            await shell.abandon("nothing can be written any more" if lost else "interrupted from the keyboard")
+            if record is not None:
+                file.attempt(record.close)
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        failure = screen.failure or file.failure
+        if failure is None:
+            raise
+        raise failure from None
+
+
+def _nothing() -> None:
+    pass

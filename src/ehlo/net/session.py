@@ -241,6 +241,8 @@ class Session:
                 self.recorder.add_lines(self._us, stage, farewell)
             self.recorder.add("net", "error", stage, facts={"error": "interrupted", "message": note})
             self._flow.close()
+            # What comes until the connection is closed finds nobody, and comes after the end of the record.
+            self._asked = None
             self._finish()
 
     # The flow.

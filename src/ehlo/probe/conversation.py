@@ -6,6 +6,7 @@ listens in between: what the server says unasked is recorded the moment it comes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Generic
 
@@ -130,6 +131,6 @@ class Conversation:
 
 
 def utter(talk: Talk, data: bytes) -> Asking[None]:
-    """Send any lines without waiting for what they are answered."""
-    for line in data.splitlines(keepends=True) if data.endswith(b"\n") else [data]:
-        yield Send(talk.conn.send_literal(line), talk.conn.stage)
+    """Send any octets without waiting for what they are answered."""
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
+        yield Send(talk.conn.send_octets(line), talk.conn.stage)

@@ -218,31 +218,37 @@ class Talk:
             self.fail("ehlo", "extension-not-offered", "the server does not offer XCLIENT to this client")
         return (yield from self.ask(Command("XCLIENT", " ".join(attributes))))
 
-    def login(self, credentials: Credentials, names: tuple[str, ...] = ()) -> Asking[Reply]:
-        """AUTH with the strongest mechanism that both sides know, or of those named (RFC 4954).
+    def mechanism_for(self, credentials: Credentials, names: tuple[str, ...], *, anyway: bool = False) -> Mechanism:
+        """The mechanism that `login` uses: the strongest that both sides know, or of those named.
 
-        Refuses to send what a listener could use: without TLS, and to a server whose certificate does not
-        verify. Gives the last reply.
+        Raises `NotDone` where there is none, and where a listener could use what it sends: without TLS, and to
+        a server whose certificate does not verify. With `anyway` one that is named need not be offered.
         """
-        from ehlo.smtp.sasl import MechanismError
-
         plan, offered = self.plan, self.capabilities.auth
-        if not offered:
+        if not offered and not (anyway and names):
             self.fail("auth", "auth-not-offered", "the server does not offer AUTH here")
-        credentials = self._completed(credentials)
-        mechanism = self._choose(offered, credentials, names)
+        mechanism = self._choose(offered, self._completed(credentials), names)
         if mechanism.in_clear and self.tls is None and not plan.auth_in_clear and plan.target.transport == "tcp":
             self.fail("auth", "auth-in-clear", "the password was not sent: the connection is not encrypted")
         # Whoever plays the server could pass on a digest, too, or try passwords against it at leisure.
         if mechanism.secret != "none" and self.certificate_problem and not plan.insecure:  # noqa: S105 - the kind
             message = "the password was not sent: the server's certificate does not verify"
             self.fail("auth", "certificate-not-verified", message)
-        exchange, challenges = mechanism.start(credentials), 0
+        return mechanism
+
+    def login(self, credentials: Credentials, names: tuple[str, ...] = (), *, anyway: bool = False) -> Asking[Reply]:
+        """AUTH by the mechanism that `mechanism_for` finds (RFC 4954); gives the last reply. With `anyway` it is
+        said even where it may not be."""
+        from ehlo.smtp.sasl import MechanismError
+
+        mechanism = self.mechanism_for(credentials, names, anyway=anyway)
+        exchange, challenges = mechanism.start(self._completed(credentials)), 0
         try:
             initial = next(exchange)
         except MechanismError as error:
             self.fail("auth", "login-impossible", f"{mechanism.name}: {error}")
-        reply = yield from self.ask(auth(mechanism.keyword, initial))
+        command = auth(mechanism.keyword, initial)
+        reply = yield from (self.say(command.encode()) if anyway else self.ask(command))
         while reply.category == 3 and self.conn.state is State.AUTH:
             challenges += 1
             challenge = decode_base64(reply.text.strip()) if reply.text.strip() else b""
@@ -408,15 +414,15 @@ class Talk:
                     break
         return replies
 
-    def chunk(self, octets: bytes, *, last: bool) -> Asking[list[Reply]]:
-        """One BDAT chunk; gives the replies to it."""
-        yield from self._send_chunk(octets, last=last)
+    def chunk(self, octets: bytes, *, last: bool, anyway: bool = False) -> Asking[list[Reply]]:
+        """One BDAT chunk, with `anyway` even where it may not be; gives the replies to it."""
+        yield from self._send_chunk(octets, last=last, anyway=anyway)
         return (yield from self.verdicts())
 
-    def _send_chunk(self, chunk: bytes, *, last: bool, middle: int = -1) -> Asking[None]:
+    def _send_chunk(self, chunk: bytes, *, last: bool, anyway: bool = False, middle: int = -1) -> Asking[None]:
         """A chunk with its command. `middle` is where in it the middle of the message is, if it is in it."""
         began = self._recorder.now()
-        data = self.conn.send_chunk(chunk, last=last)
+        data = self.conn.send_chunk(chunk, last=last, anyway=anyway)
         behind = len(data) - len(chunk)
         self._recorder.add("client", "line", "message", data[:behind])
         sent = 0

@@ -76,10 +76,11 @@ def explain_line(event: Event) -> str:
     line = parse_reply_line(event.data or b"")
     if line.code is None:
         return ""
-    if event.stage == "ehlo" and line.code == 250 and (keyword := line.text.split(" ")[0]):
+    status = EnhancedStatus.parse(line.text)
+    # A line with a status answers another command that is given at this stage, such as NOOP (RFC 2034 §4).
+    if event.stage == "ehlo" and line.code == 250 and status is None and (keyword := line.text.split(" ")[0]):
         # The first line has the server's name instead of a keyword.
         return meaning_of_keyword(keyword)
-    status = EnhancedStatus.parse(line.text)
     meaning = meaning_of_enhanced(status) if status is not None else None
     # X.0.0 and the like say less than the code before them.
     tells = status is not None and status.category == line.code // 100 and (status.subject or status.detail)

@@ -59,6 +59,9 @@ def complete(
             )
         elif words.startswith("auth "):
             yield from _mechanisms(words[5:], capabilities)
+        elif words.startswith("help "):
+            start = words[5:]
+            yield from (Completion(name, len(start), meaning) for name, meaning in helpers if name.startswith(start))
         return
     verb, space, rest = text.partition(" ")
     verb = verb.upper()
@@ -97,7 +100,7 @@ def _path(verb: str, rest: str, capabilities: Capabilities | None, addresses: It
     keyword = "FROM:<" if verb == "MAIL" else "TO:<"
     path, bracket, parameters = rest.partition(">")
     if not bracket:
-        if keyword.startswith(path.upper()):
+        if len(path) < len(keyword) and keyword.startswith(path.upper()):
             yield Completion(keyword, len(path))
         start = path.partition("<")[2] if "<" in path else None
         if start is not None:

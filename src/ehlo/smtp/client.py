@@ -58,6 +58,7 @@ class ClientConnection:
         "_pending",
         "_replies",
         "_stuffer",
+        "_typed",
         "capabilities",
         "dot_stuffing",
         "lmtp",
@@ -78,6 +79,7 @@ class ClientConnection:
         self._replies = ReplyReader()
         self._pending: deque[tuple[str, Stage]] = deque(((CONNECT, "banner"),))
         self._stuffer: DotStuffer | None = None
+        self._typed = b""
         self._closed = False
 
     @property
@@ -111,6 +113,21 @@ class ClientConnection:
         self._expect(LAST_CHUNK if verb == "BDAT" and words[-1] == b"LAST" else verb, stage)
         return line
 
+    def send_octets(self, octets: bytes) -> bytes:
+        """A line or a part of one, as somebody types it who wants to do wrong; a reply is expected to each line
+        that is complete, or in a message to its final dot."""
+        line = self._typed + octets
+        self._typed = b"" if line.endswith(b"\n") else line
+        if self._typed:
+            return octets
+        if self.state is not State.CONTENT or self._pending:
+            self.send_literal(line)
+            return octets
+        self.stage = "message"
+        if line == b".\r\n":
+            self._expect_verdicts(CONTENT)
+        return octets
+
     def send_auth_response(self, response: bytes | None) -> bytes:
         """The answer to a SASL challenge, None to give up the exchange (RFC 4954 §4)."""
         if self.state is not State.AUTH:
@@ -138,22 +155,29 @@ class ClientConnection:
         self._expect_verdicts(CONTENT)
         return stuffer.finish() if stuffer else b""
 
-    def send_chunk(self, chunk: bytes, *, last: bool) -> bytes:
+    def send_chunk(self, chunk: bytes, *, last: bool, anyway: bool = False) -> bytes:
         """A piece of the message as it is, with its BDAT command (RFC 3030 §2); a reply to it is expected.
 
-        The recipients must have been answered: in LMTP their number is that of the replies to come.
+        The recipients must have been answered: in LMTP their number is that of the replies to come. With
+        `anyway` it is for a debugger that wants to do wrong.
         """
+        command = b"BDAT %d%b\r\n" % (len(chunk), b" LAST" if last else b"")
+        wrong = ""
         if "BDAT" not in ALLOWED[self._ahead]:
-            raise LocalProtocolError(why_not(self._ahead, "BDAT"))
-        if self._pending and not self._pending[-1][0].startswith("BDAT"):
-            raise LocalProtocolError(f"BDAT must wait for the reply to {self._pending[-1][0]}.")
+            wrong = why_not(self._ahead, "BDAT")
+        elif self._pending and not self._pending[-1][0].startswith("BDAT"):
+            wrong = f"BDAT must wait for the reply to {self._pending[-1][0]}."
+        if wrong and anyway:
+            return self.send_literal(command) + chunk
+        if wrong:
+            raise LocalProtocolError(wrong)
         self.stage = "message"
         if last:
             self._expect_verdicts(LAST_CHUNK)
         else:
             self._pending.append(("BDAT", "message"))
             self._ahead = after(self._ahead, "BDAT", 250)
-        return b"BDAT %d%b\r\n%b" % (len(chunk), b" LAST" if last else b"", chunk)
+        return command + chunk
 
     def send_literal_content(self, data: bytes) -> bytes:
         """Any octets at all in place of the message and its dot, or of its chunks; the replies to a message are

@@ -41,7 +41,7 @@ from ehlo.smtp.events import (
 from ehlo.smtp.lines import LineTooLongError, ReceiveBuffer
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
-from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, LAST_CHUNK, State, after, why_not
+from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, LAST_CHUNK, VERBS, State, after, why_not
 
 #: The largest message kept when the caller names no other bound, in octets.
 DEFAULT_MAX_MESSAGE = 10_240_000
@@ -51,7 +51,6 @@ _AUTH, _CONTENT = State.AUTH, State.CONTENT
 _new = tuple.__new__
 
 _NOT_IN_LMTP, _NOT_IN_SMTP = frozenset({"EHLO", "HELO"}), frozenset({"LHLO"})
-_KNOWN_VERBS = frozenset().union(*ALLOWED.values())
 #: How much of a reason a refusal repeats: with the code it stays under RFC 5321 §4.5.3.1.5's 512 octets.
 _MAX_WHY = 400
 #: RFC 3030 §2: "BDAT" SP chunk-size [ SP "LAST" ].
@@ -187,7 +186,7 @@ class ServerConnection:
         if verb == "BDAT":
             return self._bdat(line, command.argument)
         if verb not in ALLOWED[self.state] or verb in self._foreign:
-            if verb not in _KNOWN_VERBS or verb in self._foreign:
+            if verb not in VERBS or verb in self._foreign:
                 return self._rejected(line, verb, 500, "Command not recognized.")
             return self._rejected(line, verb, 503, why_not(self.state, verb))
         self._verb = verb

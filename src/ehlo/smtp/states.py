@@ -59,6 +59,9 @@ ALLOWED: dict[State, frozenset[str]] = {
     State.CLOSED: frozenset(),
 }
 
+#: Every command of SMTP that is known here.
+VERBS: frozenset[str] = frozenset().union(*ALLOWED.values())
+
 AFTER: dict[tuple[str, int], State] = {
     (CONNECT, 2): State.GREETED,
     # RFC 5321 §4.1.4: EHLO in mid-session resets as RSET does.

@@ -14,7 +14,7 @@ import re
 from collections import deque
 
 from ehlo.smtp.command import decode_base64
-from ehlo.smtp.states import ALLOWED
+from ehlo.smtp.states import VERBS
 from ehlo.transcript.event import NO_FACTS, Event, Facts, JsonValue
 from ehlo.transcript.transcript import Transcript
 
@@ -26,7 +26,6 @@ _MIN_ECHO = 4
 _MAX_SECRETS = 96
 #: RFC 4422 §3.1. What is no name may be a response that stands in the wrong place.
 _MECHANISM_NAME = re.compile(r"[A-Za-z0-9_-]{1,20}")
-_VERBS = frozenset().union(*ALLOWED.values())
 
 
 class Redactor:
@@ -59,7 +58,7 @@ class Redactor:
         if verb.upper() == "AUTH" and rest:
             return self._auth(event, verb, rest)
         if self._unsettled:
-            if verb.upper() in _VERBS:
+            if verb.upper() in VERBS:
                 self._unsettled = False
             elif not rest:
                 return self._response(event, "", event.text)
