@@ -105,9 +105,10 @@ class Talk:
         plan = self.plan
         if not plan.target.mx:
             return (plan.target.host,)
+        began = self._recorder.now()
         hosts: tuple[str, ...] = yield FindMailHosts(plan.target.host, plan.timeouts.at("dns"))
         facts: Facts = {"name": plan.target.host, "query": "MX", "answers": list(hosts)}
-        self._recorder.add("net", "dns", "dns", facts=facts)
+        self._recorder.add("net", "dns", "dns", first=began, facts=facts)
         return hosts
 
     def find_addresses(self, host: str) -> Asking[tuple[Address, ...]]:

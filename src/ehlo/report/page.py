@@ -16,7 +16,7 @@ from typing import cast
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.margin import LineExplainer
 from ehlo.report.outcome import outcome_sentence, product_of
-from ehlo.report.steps import StepReader
+from ehlo.report.steps import Step, StepReader
 from ehlo.report.text import duration, safe, utc_date
 from ehlo.transcript.event import Event, JsonValue
 from ehlo.transcript.exchanges import Exchange, exchanges
@@ -112,33 +112,33 @@ def _finding(finding: Finding, caption: str, *, failure: bool) -> str:
 
 def _times_section(steps: Sequence[Exchange]) -> str:
     reader = StepReader()
-    rows = []
-    for exchange in steps:
-        step = reader.feed(exchange)
-        if step is not None and step.outcome != "skipped":
-            rows.append((exchange, step.outcome, step.summary))
+    rows = [step for exchange in steps if (step := reader.feed(exchange)) is not None and step.spans]
     if not rows:
         return ""
-    begin = min(exchange.began for exchange, _, _ in rows)
-    end = max(max(exchange.ended for exchange, _, _ in rows), begin + 1e-6)
+    begin = min(step.spans[0][0] for step in rows)
+    end = max(max(step.spans[-1][1] for step in rows), begin + 1e-6)
     height = _ROW * len(rows) + 6
-    bars = []
-    for number, (exchange, outcome, summary) in enumerate(rows):
-        left = _LEFT + _WIDTH * (exchange.began - begin) / (end - begin)
-        width = max(2.0, _WIDTH * exchange.seconds / (end - begin))
-        y = number * _ROW + 4
-        title, time = f"{exchange.stage}: {summary} ({duration(exchange.seconds)})", duration(exchange.seconds)
-        bars.append(
-            f'<g><title>{_text(title)}</title><text x="0" y="{y + 14}">{_text(exchange.stage)}</text>'
-            f'<rect class="{_text(outcome)}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="18" rx="2"/>'
-            f'<text class="time" x="{_LEFT + _WIDTH + _RIGHT}" y="{y + 14}">{_text(time)}</text></g>'
-        )
-    label = "; ".join(f"{exchange.stage} {duration(exchange.seconds)}" for exchange, _, _ in rows)
+    bars = "".join(_bars(step, number * _ROW + 4, begin, end) for number, step in enumerate(rows))
+    label = "; ".join(f"{step.stage} {duration(step.seconds)}" for step in rows)
     box = f"0 0 {_LEFT + _WIDTH + _RIGHT} {height}"
-    picture = f'<svg role="img" aria-label="{_text(label)}" viewBox="{box}">{"".join(bars)}</svg>'
+    picture = f'<svg role="img" aria-label="{_text(label)}" viewBox="{box}">{bars}</svg>'
     return (
         f'<section id="times"><h2>Where the time went</h2><div class="scroll">{picture}</div>'
         f'<p class="meta">{_text(duration(end - begin))} in all</p></section>'
+    )
+
+
+def _bars(step: Step, y: int, begin: float, end: float) -> str:
+    time = duration(step.seconds)
+    rects = []
+    for first, last in step.spans:
+        left, width = _LEFT + _WIDTH * (first - begin) / (end - begin), _WIDTH * (last - first) / (end - begin)
+        place = f'x="{left:.1f}" y="{y}" width="{max(2.0, width):.1f}" height="18" rx="2"'
+        rects.append(f'<rect class="{_text(step.outcome)}" {place}/>')
+    title = f"{step.stage}: {step.summary} ({time})"
+    return (
+        f'<g><title>{_text(title)}</title><text x="0" y="{y + 14}">{_text(step.stage)}</text>{"".join(rects)}'
+        f'<text class="time" x="{_LEFT + _WIDTH + _RIGHT}" y="{y + 14}">{_text(time)}</text></g>'
     )
 
 
