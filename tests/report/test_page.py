@@ -18,6 +18,7 @@ from ehlo.diagnosis.judge import judge
 from ehlo.lab import Lab, Policy
 from ehlo.lab.scenario import make_fault
 from ehlo.net.blocking import run
+from ehlo.probe.experiments import Outcome, Trial
 from ehlo.probe.plan import Plan
 from ehlo.probe.target import parse_target
 from ehlo.probe.walk import client_session
@@ -149,15 +150,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = redact(session(hostile=True))
-    experiments = [
-        {
-            "title": "other names",
-            "trials": [{"what": "HELO x", "worked": True, "detail": "y" * 300}],
-            "conclusion": "It was.",
-        }
-    ]
+    experiments = [Outcome("helo", "other names", (Trial("HELO x", True, "y" * 300),))]
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(session_page(shown, judge(shown), experiments), "utf-8")  # type: ignore[arg-type]
+    path.write_text(session_page(shown, judge(shown), experiments), "utf-8")
     return path
 
 

@@ -410,6 +410,18 @@ class Talk:
         self._recorder.add("client", "data", "message", octets, first=began, facts={"chunk": True})
         return (yield from self.verdicts())
 
+    def discarded_chunk(self, octets: bytes) -> Asking[Reply]:
+        """BDAT where there is no transaction; gives the refusal.
+
+        RFC 3030 §2: the server takes the octets and throws them away. Without LAST they could not become a message
+        even where a server thinks otherwise.
+        """
+        command = self.conn.send_literal(b"BDAT %d\r\n" % len(octets))
+        self._recorder.add("client", "line", "message", command)
+        yield from self._write(command + octets)
+        self._recorder.add("client", "data", "message", octets, facts={"chunk": True})
+        return (yield from self.reply("message"))
+
     def verdicts(self) -> Asking[list[Reply]]:
         """All replies that are due; those to the message among them are given."""
         replies = [(yield from self.reply("message"))]

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import cast
 
 from ehlo.diagnosis.verdict import Finding, Verdict
+from ehlo.probe.experiments import Outcome
 from ehlo.report.margin import LineExplainer
 from ehlo.report.outcome import outcome_sentence, product_of
 from ehlo.report.steps import Step, StepReader
@@ -32,7 +33,7 @@ _MAX_LINES = 5000
 def session_page(
     transcript: Transcript,
     verdict: Verdict,
-    experiments: Sequence[Mapping[str, JsonValue]] = (),
+    experiments: Sequence[Outcome] = (),
     command: str = "check",
 ) -> str:
     """The page of a session. The transcript is shown as it is: whoever calls has taken the secrets out."""
@@ -46,7 +47,7 @@ def session_page(
         _times_section(steps) if any(event.t for event in transcript.events) else "",
         _conversation_section(transcript),
         _certificate_section(transcript),
-        _experiments_section(experiments),
+        _experiments_section([outcome.to_json() for outcome in experiments]),
         _letter_section(transcript, verdict) if not accepted else "",
     ]
     return _document(f"ehlo {command} · {title}", title, about, sections)

@@ -110,7 +110,7 @@ class StepReader:
         added = [line for line in now.lines() if line not in tuple(before.lines())]
         # After STARTTLS the same list comes again; what is new in it is AUTH, if anything.
         where = "under TLS" if self._encrypted else "again"
-        new = f"{where} also:  " + "  ".join(map(_keyword, added)) if added else f"{where}: nothing else"
+        new = f"{where} also:  " + "  ".join(map(_keyword, added)) if added else f"{where}: the same"
         return Step("ehlo", "ok", spans, new)
 
 
