@@ -88,7 +88,9 @@ def test_send_delivers_once_and_its_experiments_never(capsys: pytest.CaptureFixt
 
 
 def test_send_reaches_the_ladder_of_sizes(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, sessions, messages = run(lab("message", silent=True, close=True, lose=True), capsys, "send", "--investigate", "--json")
+    status, out, sessions, messages = run(
+        lab("message", silent=True, close=True, lose=True), capsys, "send", "--investigate", "--json"
+    )
     found = document(out)
     assert status == 20
     assert [experiment["name"] for experiment in found["experiments"]] == ["sizes"]
