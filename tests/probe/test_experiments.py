@@ -222,6 +222,7 @@ CONCLUSIONS: list[tuple[str, Stage, list[Trial], str]] = [
     ("ports", "connect", [port(25), port(587)], "no-port-works"),
     ("ports", "connect", [port(25, "clear")], "works-now"),
     ("ports", "banner", [port(25, "tls"), port(587, "clear")], "other-tls-mode"),
+    ("ports", "banner", [port(25, "clear")._replace(seen="late"), port(587, "clear")], ""),
     ("ports", "starttls", [port(25, "clear"), port(465, "tls")], "other-port"),
     ("ports", "starttls", [port(25, "clear"), port(465)], ""),
     ("addresses", "banner", [trial("192.0.2.1", True), trial("2001:db8::1", False)], "ipv6-broken"),

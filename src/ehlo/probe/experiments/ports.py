@@ -59,7 +59,8 @@ class Knock:
             how += ", STARTTLS"
         elif self.clear and "STARTTLS" in self._talk.capabilities:
             how += ", STARTTLS fails"
-        return Trial(f"port {self.port}", True, ": ".join(filter(None, (how, self._said))), speaks=speaks)
+        detail = ": ".join(filter(None, (how, self._said)))
+        return Trial(f"port {self.port}", True, detail, "late" if late else "", speaks=speaks)
 
     def _flow(self) -> Flow:
         talk = self._talk
@@ -108,8 +109,9 @@ def conclude(bench: Bench, trials: Sequence[Trial]) -> str:
     else:
         as_asked = speaks.get("starttls" if bench.verdict.stage == "starttls" else "clear")
         otherwise = speaks.get("tls")
-    if as_asked:
-        return "works-now"
+    if as_asked and own is not None:
+        # One that greets, but late, is as the first session found it.
+        return "" if own.seen == "late" else "works-now"
     if otherwise:
         return "other-tls-mode"
     if any(trial.worked for trial in trials if trial is not own):
