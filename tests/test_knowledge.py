@@ -123,7 +123,8 @@ def test_conditions_name_errors_that_exist() -> None:
     evidence = probe.parent / "diagnosis" / "evidence.py"
     logs = sorted((probe.parent / "explain" / "logs").glob("*.py"))
     bounces = sorted((probe.parent / "explain" / "bounces").glob("*.py"))
-    modules = (probe / "walk.py", probe / "talk.py", probe / "experiments.py", duties, evidence, *logs, *bounces)
+    experiments = sorted((probe / "experiments").glob("*.py"))
+    modules = (probe / "walk.py", probe / "talk.py", *experiments, duties, evidence, *logs, *bounces)
     source = "".join(module.read_text() for module in modules)
     raised = set(re.findall(r'"([a-z0-9-]+)"', source)) | {"masked-banner", "masked-ehlo"}
     known = set(NETWORK_ERRORS) | {deviation.value for deviation in Deviation} | raised | {"interrupted", "not-sent"}

@@ -1,10 +1,11 @@
-"""A DNS server on a loopback port that answers questions for mail exchangers as a test wants it.
+"""A DNS server on a loopback port that answers questions as a test wants it.
 
-    with nameserver({"example.test": ["10 mx.example.test."]}) as address:
+    with nameserver({"example.test": ["10 mx.example.test."], "mx.example.test A": ["192.0.2.1"]}) as address:
         ...  # --dns-server address
 
-A name that is not in the table does not exist. `SILENT` is answered with nothing at all, `REFUSED`
-and the like with that error, an empty list says that the name has no such record.
+A name without a type is asked for its mail exchangers. A name that is not in the table does not exist. `SILENT` is
+answered with nothing at all, `REFUSED` and the like with that error, an empty list says that the name has no such
+record.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 from peers.world import HOST
@@ -55,7 +57,10 @@ def _serve(listener: socket.socket, zone: Zone) -> None:
 def _answer(query: dns.message.Message, zone: Zone) -> dns.message.Message | None:
     (question,) = query.question
     name = question.name.to_text(omit_final_dot=True).lower()
-    known = zone.get(name)
+    kind = dns.rdatatype.to_text(question.rdtype)
+    known = zone.get(f"{name} {kind}", zone.get(name) if kind == "MX" else None)
+    if known is None and any(entry.split(" ")[0] == name for entry in zone):
+        known = []
     if known == SILENT:
         return None
     response = dns.message.make_response(query)
@@ -66,5 +71,5 @@ def _answer(query: dns.message.Message, zone: Zone) -> dns.message.Message | Non
         response.set_rcode(known)
     elif known:
         assert isinstance(known, list)
-        response.answer.append(dns.rrset.from_text_list(question.name, 300, "IN", "MX", known))
+        response.answer.append(dns.rrset.from_text_list(question.name, 300, "IN", kind, known))
     return response

@@ -14,7 +14,7 @@ from ehlo.cli.commands import UsageError
 from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.explain.detect import KINDS, Kind, kind_of
 from ehlo.report.document import case_to_json, group_to_json
-from ehlo.report.finding import finding_lines, labelled
+from ehlo.report.finding import Cause, finding_lines, labelled
 from ehlo.report.style import Style, style_of
 from ehlo.report.text import safe
 from ehlo.transcript.redaction import redact
@@ -46,6 +46,8 @@ _MAX_INPUT = 64_000_000
 _PEEK = 65_536
 #: Below so many messages a folder's are shown one by one.
 _FEW = 3
+#: A time in a log, as it is shown.
+_MINUTE = "%Y-%m-%d %H:%M"
 #: How far what is known of a cause stands to the right of its count.
 _INDENT = 2
 
@@ -103,7 +105,7 @@ class Explainer:
         self._style = style
         self._kind: Kind = "reply"
         self._results: list[JsonValue] = []
-        self._causes: list[tuple[str, Finding]] = []
+        self._causes: list[Cause] = []
         self._shown = 0
         self._title = ""
 
@@ -227,7 +229,7 @@ class Explainer:
             self._case(case, explain_case(case))
 
     def _case(self, case: Case, finding: Finding) -> None:
-        self._causes.append((case.recipient, finding))
+        self._causes.append(Cause(case.recipient, finding))
         if self._args.json:
             self._results.append(case_to_json(case, finding))
             return
@@ -293,7 +295,7 @@ class Explainer:
 
     def _groups(self, groups: list[Group], count: int) -> None:
         self._title = f"{count:,} failures, {len(groups):,} causes"
-        self._causes += [(f"{group.count:,} ×", group.finding) for group in groups[: self._args.top]]
+        self._causes += [_cause_of(group) for group in groups[: self._args.top]]
         if self._args.json:
             self._results += [group_to_json(group) for group in groups]
             return
@@ -304,8 +306,7 @@ class Explainer:
         print(style.bold(self._title))
         for group in groups[: self._args.top]:
             print()
-            span = f"{group.first:%Y-%m-%d %H:%M} to {group.last:%Y-%m-%d %H:%M}" if group.first and group.last else ""
-            print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(span)}")
+            print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(_span(group))}")
             for line in finding_lines(group.finding, narrow):
                 print(" " * _INDENT + line)
             for label, text in _where(group, verbose=self._args.verbose):
@@ -316,7 +317,7 @@ class Explainer:
 
     def _tally(self, tally: Tally, title: str) -> None:
         self._title = title
-        self._causes += [(f"{count:,} ×", finding) for count, _, finding in tally.causes()[: self._args.top]]
+        self._causes += [Cause(f"{count:,} ×", finding) for count, _, finding in tally.causes()[: self._args.top]]
         if self._args.json:
             self._results += [
                 {"count": count, **case_to_json(case, finding)} for count, case, finding in tally.causes()
@@ -364,6 +365,26 @@ class Explainer:
                 tally.add(Case(), verdict.findings[0])
         progress.done()
         self._tally(tally, f"{progress.count:,} sessions, {tally.count:,} of them failed")
+
+
+def _span(group: Group) -> str:
+    """From when to when a group was seen; empty where the log has no times."""
+    if group.first is None or group.last is None:
+        return ""
+    return f"{group.first:{_MINUTE}} to {group.last:{_MINUTE}}"
+
+
+def _cause_of(group: Group) -> Cause:
+    """A group as it stands on the page."""
+    facts = []
+    for label, counted in (("with" if group.direction == "out" else "from", group.peers), ("mail to", group.domains)):
+        names = [f"{name} ({count:,} ×)" for name, count in counted]
+        if names:
+            facts.append((label, ", ".join(names)))
+    if group.first is not None and group.last is not None:
+        seen = (f"{group.first:{_MINUTE}}", f"{group.last:{_MINUTE}}")
+        facts.insert(0, ("seen", " to ".join(dict.fromkeys(seen))))
+    return Cause(f"{group.count:,} ×", group.finding, facts, tuple(zip(group.lines, group.examples, strict=True)))
 
 
 def _where(group: Group, *, verbose: bool) -> Iterator[tuple[str, str]]:

@@ -20,18 +20,13 @@ from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import redact
 
 if TYPE_CHECKING:
-    from ehlo.diagnosis.verdict import Verdict
     from ehlo.net.names import Nameserver
     from ehlo.net.tls import TLSFacts
-    from ehlo.probe.experiments import Outcome
     from ehlo.probe.trials import Trial
-    from ehlo.transcript.transcript import Transcript
 
 #: Smaller messages are gone before a progress bar could be seen.
 _BAR_FROM = 500_000
 _BAR_COLUMNS = 30
-#: Room for what was changed in a trial.
-_TRIAL_COLUMNS = 26
 
 
 def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
@@ -80,19 +75,21 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     verdict = judge(shown)
     if view is not None:
         view.finish(shown, verdict)
-    trials = explain_tls(plan, nameserver, None if quiet else view) if args.explain_tls else None
+    trials = explain_tls(plan, nameserver, view) if args.explain_tls else None
     outcomes = None
-    if getattr(args, "investigate", False):
-        outcomes = investigate(args, plan, shown, verdict, nameserver, None if quiet else view)
-        proved = tuple(outcome.finding for outcome in outcomes if outcome.names_the_cause and outcome.finding)
-        # What was proved stands before what one session could only suppose.
-        verdict = verdict._replace(findings=proved + verdict.findings)
+    if args.investigate and verdict.outcome != "interrupted":
+        from ehlo.cli.investigation import investigate
+        from ehlo.probe.experiments import settled
+
+        outcomes = investigate(args, plan, shown, verdict, lambda each: run(each, nameserver), nameserver, view)
+        if view is not None and any(outcome.names_the_cause for outcome in outcomes):
+            view.settled(settled(verdict, outcomes))
+        verdict = settled(verdict, outcomes)
     if command == "check" and args.html:
         from ehlo.report.page import session_page
 
-        tried = [outcome.to_json() for outcome in outcomes or ()]
         # A report is passed on: secrets are never in it.
-        page = session_page(redact(transcript), verdict, tried, command)
+        page = session_page(redact(transcript), verdict, outcomes or (), command)
         write_file(args.html, "report", page.encode("utf-8", "replace"))
     if args.json:
         from ehlo.cli.json_output import print_document
@@ -131,44 +128,6 @@ def explain_tls(plan: Plan, nameserver: Nameserver | None, view: SessionView | N
     except KeyboardInterrupt:
         pass  # What was found out so far stands above.
     return done
-
-
-def investigate(
-    args: argparse.Namespace,
-    plan: Plan,
-    transcript: Transcript,
-    verdict: Verdict,
-    nameserver: Nameserver | None,
-    view: SessionView | None,
-) -> list[Outcome]:
-    """Make the experiments that the verdict calls for, and show each with what it proved."""
-    from ehlo.probe.experiments import Bench, Experiment, Outcome, Wishes
-    from ehlo.probe.experiments import investigate as make
-
-    wishes = Wishes(args.wait, args.control, args.lists)
-    bench = Bench(plan, transcript, verdict, lambda session: run(session, nameserver), wishes)
-
-    def begin(experiment: Experiment) -> None:
-        if view is not None:
-            view.heading(f"Experiment: {experiment.title}")
-
-    outcomes: list[Outcome] = []
-    try:
-        for step in make(bench, begin):
-            if isinstance(step, Outcome):
-                outcomes.append(step)
-                if view is not None and step.finding is not None:
-                    view.conclusion(step.finding)
-                elif view is not None:
-                    view.remark("this tells nothing new")
-            elif view is not None:
-                view.trial(step.worked, step.what, step.detail, _TRIAL_COLUMNS)
-    except KeyboardInterrupt:
-        pass  # What was found out so far stands above.
-    if view is not None and not outcomes:
-        view.heading("Experiments")
-        view.remark("the evidence calls for none")
-    return outcomes
 
 
 def _save_certificates(args: argparse.Namespace, tls: TLSFacts) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ehlo.net.errors import classify_os_error
 from ehlo.net.intents import DONE, PIPE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
+from ehlo.net.outstanding import unacknowledged
 from ehlo.net.session import Session
 
 if TYPE_CHECKING:
@@ -345,7 +346,11 @@ class _Bridge(asyncio.BufferedProtocol):
         session = self._session
         if session is not None and isinstance(self._need, Read | Flush):
             late = session.recorder.now() >= session.deadline
-            self.go_on(session.timed_out() if late else self._need)
+            self.go_on(session.timed_out(self._unacknowledged()) if late else self._need)
+
+    def _unacknowledged(self) -> int:
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return unacknowledged(sock.fileno(), sock.family) if sock is not None else 0
 
 
 class Server:

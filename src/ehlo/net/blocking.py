@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ehlo.net.errors import classify_os_error
 from ehlo.net.intents import PIPE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
+from ehlo.net.outstanding import unacknowledged
 from ehlo.net.session import Session
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Driver:
                 self._socket.settimeout(self._left(deadline))
                 data = data[self._socket.send(data) :]
             except TimeoutError:
-                return self._session.timed_out()
+                return self._timed_out()
             except OSError as error:
                 # What the server said before it hung up is often the reason, and still readable.
                 self._receive_rest()
@@ -97,7 +98,7 @@ class Driver:
             self._socket.settimeout(self._left(deadline))
             data = self._socket.recv(_READ_SIZE)
         except TimeoutError:
-            return self._session.timed_out()
+            return self._timed_out()
         except OSError as error:
             return self._lost(classify_os_error(error, "reset"))
         return self._session.data_received(data) if data else self._lost("closed")
@@ -107,6 +108,10 @@ class Driver:
         if self._pipe is None:
             return self._session.connection_failed(error)
         return self._session.connection_failed("command-ended", self._pipe.last_words())
+
+    def _timed_out(self) -> Need:
+        sock = self._socket
+        return self._session.timed_out(unacknowledged(sock.fileno(), sock.family) if sock is not None else 0)
 
     def _receive_rest(self) -> None:
         try:

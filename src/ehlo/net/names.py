@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 from itertools import chain, zip_longest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ehlo.net.errors import classify_lookup_error
 from ehlo.net.intents import Address, Family
+
+if TYPE_CHECKING:
+    import dns.resolver
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 _NAMES = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}
@@ -107,11 +110,8 @@ def find_mail_hosts(domain: str, timeout: float, nameserver: Nameserver | None =
     import dns.exception
     import dns.resolver
 
-    resolver = dns.resolver.Resolver(configure=nameserver is None)
-    if nameserver is not None:
-        resolver.nameservers, resolver.port = [nameserver.host], nameserver.port
     try:
-        answer = resolver.resolve(domain, "MX", lifetime=timeout)
+        answer = _resolver(nameserver).resolve(domain, "MX", lifetime=timeout)
     except dns.resolver.NXDOMAIN:
         raise LookupFailedError("no-such-host", f"the domain {domain} does not exist") from None
     except dns.resolver.NoAnswer:
@@ -124,3 +124,31 @@ def find_mail_hosts(domain: str, timeout: float, nameserver: Nameserver | None =
     if records == [(0, "")]:
         raise LookupFailedError("no-mail", f"{domain} says with a null MX that it takes no mail")
     return tuple(host for _, host in records if host)
+
+
+def look_up(name: str, kind: str, timeout: float, nameserver: Nameserver | None = None) -> tuple[str, ...]:
+    """The records of a kind that a name has, as text, names without their last dot. Raises `LookupFailedError`, with
+    `no-such-host` or `no-address` where it is certain that there are none. Blocks."""
+    import dns.exception
+    import dns.resolver
+
+    try:
+        answer = _resolver(nameserver).resolve(name, kind, lifetime=timeout)
+    except dns.resolver.NXDOMAIN:
+        raise LookupFailedError("no-such-host", f"{name} does not exist") from None
+    except dns.resolver.NoAnswer:
+        raise LookupFailedError("no-address", f"{name} has no {kind} record") from None
+    except dns.exception.Timeout:
+        raise LookupFailedError("timed-out", f"no name server answered for {name}") from None
+    except dns.exception.DNSException as error:
+        raise LookupFailedError("dns-failed", f"{kind} of {name}: {error}") from None
+    return tuple(str(record).rstrip(".") for record in answer)
+
+
+def _resolver(nameserver: Nameserver | None) -> dns.resolver.Resolver:
+    import dns.resolver
+
+    resolver = dns.resolver.Resolver(configure=nameserver is None)
+    if nameserver is not None:
+        resolver.nameservers, resolver.port = [nameserver.host], nameserver.port
+    return resolver

@@ -188,11 +188,14 @@ class Session:
         """The connection broke. `error` is an id of `NETWORK_ERRORS`, `message` says the particulars, if any."""
         return self._connection_lost(error, message)
 
-    def timed_out(self) -> Need:
-        """The deadline of a `Read` or `Flush` passed."""
+    def timed_out(self, unacknowledged: int = 0) -> Need:
+        """The deadline of a `Read` or `Flush` passed. So many octets of what was sent have not arrived by then."""
         if type(self._asked) is StartTLS:
             return self._tls_failed("tls-timed-out", NETWORK_ERRORS["tls-timed-out"])
-        return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
+        if not unacknowledged:
+            return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
+        message = f"{NETWORK_ERRORS['timed-out']}, and {unacknowledged:,} octets of what was sent have not arrived"
+        return self._throw(self._error("timed-out", message, {"unacknowledged": unacknowledged}))
 
     def take_outgoing(self) -> bytes:
         """The bytes to send now."""
@@ -451,9 +454,9 @@ class Session:
             self._record_line(event.stage, event.line)
         return self._error(self._lost or "closed", self._lost_by or NETWORK_ERRORS["closed"])
 
-    def _error(self, error: str, message: str) -> SessionError:
+    def _error(self, error: str, message: str, more: Facts = NO_FACTS) -> SessionError:
         stage = self.connection.stage
-        self.recorder.add("net", "error", stage, facts={"error": error, "message": message})
+        self.recorder.add("net", "error", stage, facts={"error": error, "message": message, **more})
         return SessionError(error, stage, message)
 
     def _connection_lost(self, error: str, message: str = "") -> Need:

@@ -107,9 +107,10 @@ class Talk:
         plan = self.plan
         if not plan.target.mx:
             return (plan.target.host,)
+        began = self._recorder.now()
         hosts: tuple[str, ...] = yield FindMailHosts(plan.target.host, plan.timeouts.at("dns"))
         facts: Facts = {"name": plan.target.host, "query": "MX", "answers": list(hosts)}
-        self._recorder.add("net", "dns", "dns", facts=facts)
+        self._recorder.add("net", "dns", "dns", first=began, facts=facts)
         return hosts
 
     def find_addresses(self, host: str) -> Asking[tuple[Address, ...]]:
@@ -445,6 +446,18 @@ class Talk:
         self._recorder.add("client", "data", "message", literal)
         yield from self._sent("message")
         return (yield from self.verdicts())
+
+    def discarded_chunk(self, octets: bytes) -> Asking[Reply]:
+        """BDAT where there is no transaction; gives the refusal.
+
+        RFC 3030 §2: the server takes the octets and throws them away. Without LAST they could not become a message
+        even where a server thinks otherwise.
+        """
+        command = self.conn.send_literal(b"BDAT %d\r\n" % len(octets))
+        self._recorder.add("client", "line", "message", command)
+        yield from self._write(command + octets)
+        self._recorder.add("client", "data", "message", octets, facts={"chunk": True})
+        return (yield from self.reply("message"))
 
     def verdicts(self) -> Asking[list[Reply]]:
         """All replies that are due; those to the message among them are given."""

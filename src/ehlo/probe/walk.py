@@ -33,26 +33,35 @@ def client_session(
     listener: Listener | None = None,
     progress: Progress | None = None,
     on_tls: Callable[[TLSFacts], None] | None = None,
+    transaction: Callable[[Talk], Asking[None]] | None = None,
 ) -> Session:
     """A session that carries out a plan, ready for a driver. Its record is `session.recorder`.
 
-    `on_tls` is called with what a handshake brought, the certificates among it.
+    `on_tls` is called with what a handshake brought, the certificates among it. `transaction` is done in place of the
+    plan's.
     """
     connection = ClientConnection()
     recorder = Recorder("client", plan.target.given, listener=listener)
-    walk = Walk(Talk(connection, recorder, plan, progress), recorder, on_tls)
+    walk = Walk(Talk(connection, recorder, plan, progress), recorder, on_tls, transaction)
     return Session(connection, recorder, walk.flow(), "client")
 
 
 class Walk:
     """The flow of one client session."""
 
-    def __init__(self, talk: Talk, recorder: Recorder, on_tls: Callable[[TLSFacts], None] | None = None) -> None:
+    def __init__(
+        self,
+        talk: Talk,
+        recorder: Recorder,
+        on_tls: Callable[[TLSFacts], None] | None = None,
+        transaction: Callable[[Talk], Asking[None]] | None = None,
+    ) -> None:
         self._talk = talk
         self._conn = talk.conn
         self._plan = talk.plan
         self._recorder = recorder
         self._on_tls = on_tls
+        self._transaction_instead = transaction
 
     def flow(self) -> Flow:
         """The whole session."""
@@ -171,6 +180,9 @@ class Walk:
         plan = self._plan
         if not plan.goes_to("mail"):
             raise _Stop
+        if self._transaction_instead is not None:
+            yield from self._transaction_instead(self._talk)
+            return
         for number in range(1, plan.times + 1):
             try:
                 yield from self._transaction(plan.message_at(number))

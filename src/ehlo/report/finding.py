@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ehlo.diagnosis.verdict import Finding
 from ehlo.report.style import Style
 from ehlo.report.text import safe, width_of, wrap
+from ehlo.smtp.reply import Reply
+
+
+class Cause(NamedTuple):
+    """A finding with how often it was seen. `facts` are lines with a label (when, from where), `examples` lines of the
+    log with their numbers."""
+
+    caption: str
+    finding: Finding
+    facts: Sequence[tuple[str, str]] = ()
+    examples: Sequence[tuple[int, str]] = ()
 
 
 def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> Iterator[str]:
@@ -24,11 +36,16 @@ def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> It
     for number, fix in enumerate(finding.fix):
         yield from labelled("try" if number == 0 else "", fix, style)
     if finding.reply is not None:
-        separators = ["-"] * (len(finding.reply.lines) - 1) + [" "]
-        for number, (separator, text) in enumerate(zip(separators, finding.reply.lines, strict=True)):
-            yield from labelled("seen" if number == 0 else "", f"S: {finding.reply.code}{separator}{text}", style)
+        for number, line in enumerate(reply_lines(finding.reply)):
+            yield from labelled("seen" if number == 0 else "", f"S: {line}", style)
     elif finding.seen:
         yield from labelled("seen", finding.seen, style)
+
+
+def reply_lines(reply: Reply) -> list[str]:
+    """A reply as it stood on the wire, line by line."""
+    separators = ["-"] * (len(reply.lines) - 1) + [" "]
+    return [f"{reply.code}{separator}{text}" for separator, text in zip(separators, reply.lines, strict=True)]
 
 
 def headline(title: str, rule: str, width: int, style: Style) -> list[str]:

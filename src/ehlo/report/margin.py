@@ -8,11 +8,19 @@ from ehlo.knowledge.codes import meaning_of_code, meaning_of_enhanced
 from ehlo.knowledge.language import meaning_of_command, meaning_of_keyword
 from ehlo.smtp.command import decode_base64
 from ehlo.smtp.reply import EnhancedStatus, parse_reply_line, without_enhanced
+from ehlo.smtp.stages import Stage
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import REDACTED
 
 if TYPE_CHECKING:
     from ehlo.smtp.sasl import Mechanism
+
+
+#: What a reply means at its place, where that is not what its code means elsewhere.
+_IN_PLACE: dict[tuple[Stage, int], str] = {
+    # RFC 3207 §4: the same code as that of the greeting.
+    ("starttls", 220): "Ready to start TLS",
+}
 
 
 class LineExplainer:
@@ -81,6 +89,8 @@ def explain_line(event: Event) -> str:
     if event.stage == "ehlo" and line.code == 250 and status is None and (keyword := line.text.split(" ")[0]):
         # The first line has the server's name instead of a keyword.
         return meaning_of_keyword(keyword)
+    if (event.stage, line.code) in _IN_PLACE:
+        return _IN_PLACE[event.stage, line.code]
     meaning = meaning_of_enhanced(status) if status is not None else None
     # X.0.0 and the like say less than the code before them.
     tells = status is not None and status.category == line.code // 100 and (status.subject or status.detail)

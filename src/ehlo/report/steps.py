@@ -1,4 +1,11 @@
-"""Steps: the exchanges of a session as the lines of a report, one a stage or more, in words."""
+"""Steps: the exchanges of a session as the lines of a report, one a stage or more, in words.
+
+    exchanges ──> StepReader ──> steps: what was said, how it went, how long this side waited for it
+
+Every second of waiting belongs to just one step: an exchange without a line of its own (STARTTLS, whose handshake has
+the line; a challenge within AUTH) leaves its time to the next, and of commands sent ahead each is charged with what it
+took beyond the reply before it. So the steps add up to the session, without what this side took between them.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +24,28 @@ if TYPE_CHECKING:
     from ehlo.report.encryption import Detail
 
 
+#: From when to when, in seconds since the session began.
+Span = tuple[float, float]
+
+
 class Step(NamedTuple):
-    """One line of a report. `keep` is how many characters at the summary's start must not be cut, `shorter` what
-    stands for the summary where there is less room, the longest first; `details` are further lines, `notes`
-    oddities of the server that were forgiven."""
+    """One line of a report. `spans` are the times that this side waited for it, in order; `keep` is how many
+    characters at the summary's start must not be cut, `shorter` what stands for the summary where there is less room,
+    the longest first; `details` are further lines, `notes` oddities of the server that were forgiven."""
 
     stage: Stage
     outcome: Outcome
-    seconds: float
+    spans: tuple[Span, ...]
     summary: str
     keep: int = 0
     notes: tuple[str, ...] = ()
     details: tuple[Detail, ...] = ()
     shorter: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return sum(end - begin for begin, end in self.spans)
 
 
 class StepReader:
@@ -39,25 +55,45 @@ class StepReader:
         self._capabilities: Capabilities | None = None
         self._mechanism = ""
         self._in_auth = False
-        self._auth_seconds = 0.0
+        self._encrypted = False
+        self._spans: list[Span] = []
+        self._until = 0.0
 
     def feed(self, exchange: Exchange) -> Step | None:
         """The line for an exchange, or None."""
+        if exchange.step is not None and exchange.step.kind == "note":
+            # A stage that was left out took no time.
+            return Step(exchange.stage, exchange.outcome, (), exchange.step.fact("message"))
+        self._count(exchange)
         step = self._step(exchange)
-        if step is None or exchange.reply is None or not exchange.reply.deviations:
+        if step is None:
+            return None
+        self._spans = []
+        if exchange.reply is None or not exchange.reply.deviations:
             return step
         return step._replace(notes=tuple(deviation.meaning for deviation in exchange.reply.deviations))
 
+    def _count(self, exchange: Exchange) -> None:
+        """Keep the time that an exchange took. What was sent ahead (RFC 2920) is waited for one after the other."""
+        begin = max(exchange.began, self._until)
+        end = max(exchange.ended, begin)
+        if self._spans and exchange.step is not None:
+            # What this side does between the reply to STARTTLS and its first octet of TLS belongs to the handshake.
+            begin = self._spans.pop()[0]
+        self._spans.append((begin, end))
+        self._until = end
+
     def _step(self, exchange: Exchange) -> Step | None:
-        stage, seconds = exchange.stage, exchange.seconds
+        stage, spans = exchange.stage, tuple(self._spans)
         if exchange.problem is not None:
             self._in_auth = False
-            return Step(stage, "failed", seconds, _problem_summary(exchange, exchange.problem))
+            return Step(stage, "failed", spans, _problem_summary(exchange, exchange.problem))
         if exchange.step is not None:
-            return _network_step(exchange.step, exchange.outcome, seconds)
+            self._encrypted |= exchange.step.kind == "tls"
+            return _network_step(exchange.step, exchange.outcome, spans)
         reply = exchange.reply
         if reply is None:
-            return Step(stage, "failed", seconds, "no answer")
+            return Step(stage, "failed", spans, "no answer")
         before = _before_reply(exchange)
         if exchange.verb == "AUTH":
             if not self._in_auth:
@@ -65,32 +101,29 @@ class StepReader:
             self._in_auth = reply.category == 3
             before = self._mechanism
         if stage == "auth" and reply.category == 3:
-            self._auth_seconds += seconds
             return None
-        if stage == "auth":
-            seconds, self._auth_seconds = seconds + self._auth_seconds, 0.0
         if exchange.verb == "STARTTLS" and reply.category == 2:
             # The handshake that follows has the line.
             return None
         if exchange.verb in ("EHLO", "HELO", "LHLO") and reply.category == 2:
-            return self._ehlo_step(exchange, reply)
+            return self._ehlo_step(reply, spans)
         text = before + str(reply)
         status = reply.enhanced
         keep = len(before) + (len(f"{reply.code} {status}") if status else len(str(reply.code)))
-        return Step(stage, exchange.outcome, seconds, text, keep)
+        return Step(stage, exchange.outcome, spans, text, keep)
 
-    def _ehlo_step(self, exchange: Exchange, reply: Reply) -> Step | None:
+    def _ehlo_step(self, reply: Reply, spans: tuple[Span, ...]) -> Step:
         before, now = self._capabilities, parse_capabilities(reply)
         self._capabilities = now
         if not now.keywords:
-            return Step("ehlo", "ok", exchange.seconds, f"{reply} (no extensions)", keep=3)
+            return Step("ehlo", "ok", spans, f"{reply} (no extensions)", keep=3)
         if before is None:
-            return Step("ehlo", "ok", exchange.seconds, "  ".join(map(_keyword, now.lines())))
+            return Step("ehlo", "ok", spans, "  ".join(map(_keyword, now.lines())))
         added = [line for line in now.lines() if line not in tuple(before.lines())]
         # After STARTTLS the same list comes again; what is new in it is AUTH, if anything.
-        if not added:
-            return None
-        return Step("ehlo", "ok", exchange.seconds, "under TLS also:  " + "  ".join(map(_keyword, added)))
+        where = "under TLS" if self._encrypted else "again"
+        new = f"{where} also:  " + "  ".join(map(_keyword, added)) if added else f"{where}: the same"
+        return Step("ehlo", "ok", spans, new)
 
 
 def _keyword(line: str) -> str:
@@ -159,28 +192,28 @@ def _problem_summary(exchange: Exchange, problem: Event) -> str:
     return before + words
 
 
-def _network_step(event: Event, outcome: Outcome, seconds: float) -> Step:
+def _network_step(event: Event, outcome: Outcome, spans: tuple[Span, ...]) -> Step:
     """The line for a step of the network that went well, or was skipped."""
     if event.kind == "tls":
         # Sessions without TLS must not pay for importing it.
         from ehlo.report.encryption import tls_details, tls_summary
 
         summary, *shorter = tls_summary(event.facts)
-        return Step(event.stage, outcome, seconds, summary, details=tls_details(event.facts), shorter=tuple(shorter))
+        return Step(event.stage, outcome, spans, summary, details=tls_details(event.facts), shorter=tuple(shorter))
     if event.kind == "connect":
-        return Step(event.stage, outcome, seconds, _address(event))
+        return Step(event.stage, outcome, spans, _address(event))
     if event.kind == "dns":
-        return Step(event.stage, outcome, seconds, _dns_summary(event))
-    return Step(event.stage, outcome, seconds, event.fact("message"))
+        return Step(event.stage, outcome, spans, _dns_summary(event))
+    return Step(event.stage, outcome, spans, event.fact("message"))
 
 
 def network_step(event: Event) -> Step:
     """The line for a step of the network by itself."""
-    seconds = max(0.0, event.t - event.began)
+    spans = ((event.began, max(event.t, event.began)),)
     if "error" in event.facts:
         exchange = Exchange(event.stage, "", (), event.began, event.t, problem=event)
-        return Step(event.stage, "failed", seconds, _problem_summary(exchange, event))
-    return _network_step(event, "ok", seconds)
+        return Step(event.stage, "failed", spans, _problem_summary(exchange, event))
+    return _network_step(event, "ok", spans)
 
 
 def _address(step: Event) -> str:

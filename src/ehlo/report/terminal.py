@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
-from ehlo.report.finding import finding_lines
+from ehlo.report.finding import finding_lines, headline
 from ehlo.report.outcome import outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
@@ -116,8 +116,18 @@ class SessionView:
             self._print(line)
 
     def remark(self, text: str) -> None:
-        """A dim line on its own."""
-        self._print(f"  {self._style.dim(text)}")
+        """A dim remark on its own."""
+        for line in wrap(self._style.plain(safe(text)), self._style.width - 2):
+            self._print(f"  {self._style.dim(line)}")
+
+    def settled(self, verdict: Verdict) -> None:
+        """The verdict after experiments: one cause, in a line."""
+        finding = verdict.findings[0]
+        self.heading("After the experiments")
+        mark = self._style.mark("note" if verdict.outcome == "accepted" else "failed")
+        title = safe(f"{finding.layer} · {finding.title}")
+        for number, line in enumerate(headline(title, finding.rule, self._style.width - 2, self._style)):
+            self._print(f"{mark if number == 0 else ' '} {line}")
 
     # The parts.
 
