@@ -128,11 +128,16 @@ def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> No
     assert max(width_of(line) for line in shown.splitlines()) <= columns
 
 
-def test_nothing_is_cut_where_there_is_no_terminal(lab: RunningLab) -> None:
-    done = ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--explain-tls")
+def test_nothing_is_cut_where_there_is_no_terminal(lab: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    done = ehlo(*words, "--explain-tls")
     assert "…" not in done.stdout
     assert "ENHANCEDSTATUSCODES  8BITMIME  DSN" in done.stdout
     assert "550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown in" in done.stdout
+    # Who asks for a width gets it.
+    narrow = ehlo(*words, env={"COLUMNS": "80"}).stdout
+    assert max(width_of(line) for line in narrow.splitlines()) <= 80
 
 
 def test_ascii_terminals_get_ascii(lab: RunningLab) -> None:
