@@ -16,7 +16,9 @@ import pytest
 from ehlo.diagnosis.duties import judge_client
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, ExchangeReader
+from ehlo.transcript.transcript import Recorder
 from ehlo.web import readings
+from ehlo.web.sessions import Reading, part_to_json
 from web.conftest import Page
 
 #: Nothing here takes as long; what hangs ends with an error.
@@ -221,3 +223,17 @@ def test_nobody_is_left_behind(page: Page) -> None:
     page.send()
     assert feed._arrived == []
     assert feed._ended == []
+
+
+def test_a_reading_keeps_no_message() -> None:
+    recorder = Recorder("server", "127.0.0.1:1")
+    recorder.add_lines("client", "data", b"DATA\r\n")
+    recorder.add_lines("server", "data", b"354 Go ahead\r\n")
+    recorder.add("client", "data", "message", b"x" * 1234)
+    recorder.add_lines("server", "message", b"250 2.0.0 Ok\r\n")
+    reading = Reading(1, recorder.header)
+    reading.read_on(recorder.events)
+    assert [event.data for event in reading.events if event.kind == "data"] == [None]
+    assert all(step.command is None or step.command.kind == "line" or not step.command.data for step in reading.steps)
+    assert part_to_json(reading, 2, 1)["events"][0]["text"] == "(1,234 octets of message)"
+    assert reading.outcome(running=False) == "delivered"

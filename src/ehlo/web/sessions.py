@@ -31,7 +31,10 @@ MAX_NAMED = 100
 
 
 class Reading:
-    """A session as far as it has been read. Each event is looked at once, however often somebody asks."""
+    """A session as far as it has been read. Each event is looked at once, however often somebody asks.
+
+    It keeps no message, which would stay in memory when the store has let it go.
+    """
 
     def __init__(self, number: int, header: Header) -> None:
         self.number = number
@@ -51,7 +54,7 @@ class Reading:
     def read_on(self, events: Sequence[Event]) -> None:
         """Read what is new: `events` are all there are by now."""
         for event in events[len(self.events) :]:
-            self._read(self._redactor.redact(event))
+            self._read(_without_content(event) if event.kind == "data" else self._redactor.redact(event))
 
     def _read(self, event: Event) -> None:
         number = len(self.events)
@@ -105,6 +108,11 @@ class Reading:
     def steps_in(self, start: int, end: int) -> list[Exchange]:
         """The steps whose last event is one of these."""
         return self.steps[bisect_left(self._ends, start) : bisect_left(self._ends, end)]
+
+
+def _without_content(event: Event) -> Event:
+    size = event.facts.get("size", 0) if event.data is None else len(event.data)
+    return event._replace(data=None, facts={**event.facts, "size": size})
 
 
 #: The commands that name somebody.
@@ -179,7 +187,7 @@ def _event(reading: Reading, number: int) -> JsonObject:
 
 def _text(event: Event) -> str:
     if event.kind == "data":
-        return f"({len(event.data or b''):,} octets of message)"
+        return f"({int(event.fact('size')):,} octets of message)"
     if event.kind == "tls" and not event.fact("message"):
         return f"{event.fact('version')} {event.fact('cipher')}"
     if event.kind == "close":

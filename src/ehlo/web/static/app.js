@@ -630,12 +630,12 @@ function envelope(session, recipients = session.recipients.join(", ")) {
 }
 
 /** The first of many, and a button for the others. `count` is how many there are: not all may be here. */
-function folded(name, items, count, most) {
+function folded(name, items, count, most, between = ", ") {
   const whole = state.unfolded.has(name) || items.length <= most + 1;
   const some = whole ? items : items.slice(0, most);
   const rest = count - some.length;
   return [
-    some.map((item, index) => [index > 0 && ", ", item]),
+    some.map((item, index) => [index > 0 && between, item]),
     rest > 0 && [" ", whole ? el("span", { class: "dim" }, `and ${rest} more`) : unfold(name, `and ${rest} more`)],
   ];
 }
@@ -997,7 +997,7 @@ function sessionHead(session) {
       fact("TLS", session.tls || "none"),
       fact("Began", `${stamp(session.started)}${session.ended ? `, took ${duration(session.seconds)}` : ""}`),
       messages.length > 0 && fact(messages.length > 1 ? "Messages" : "Message",
-        el("span", { class: "links" }, folded("messages", messages.map((id, index) => el("a", { href: messageHash(id), "data-testid": "to-message", "aria-label": `Message ${index + 1}` }, messages.length > 1 ? index + 1 : "open it")), session.message_count, MESSAGES)))),
+        el("span", { class: "links" }, folded("messages", messages.map((id, index) => el("a", { href: messageHash(id), "data-testid": "to-message", "aria-label": `Message ${index + 1}` }, messages.length > 1 ? index + 1 : "open it")), session.message_count, MESSAGES, " ")))),
   ];
 }
 
