@@ -267,7 +267,8 @@ def watched(lab: Lab) -> Iterator[tuple[RunningLab, WebServer, list[bytes]]]:
     told: list[bytes] = []
 
     def read(stream: socket.socket) -> None:
-        with stream.makefile("rb") as lines:
+        # In the end the connection is closed under its hands.
+        with contextlib.suppress(OSError), stream.makefile("rb") as lines:
             told.extend(lines)
 
     with lab.running() as running, event_stream(web) as stream:
