@@ -44,6 +44,22 @@ def lab(*options: str) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
+def watched_lab() -> Iterator[int]:
+    """`ehlo lab` with its page, and somebody who reads what the page is told: its port."""
+    command = [EHLO, "lab", "--port", "0", "--http", "0", "--quiet", "--color", "never"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.wait, 30)
+        stack.callback(process.terminate)
+        port = int(_first_line(process).rpartition(":")[2])
+        page = int(_first_line(process).rpartition(":")[2])
+        reader = subprocess.Popen(["curl", "-sN", f"http://127.0.0.1:{page}/api/v1/events"], stdout=subprocess.DEVNULL)
+        stack.callback(reader.wait, 30)
+        stack.callback(reader.terminate)
+        yield port
+
+
+@contextlib.contextmanager
 def aiosmtpd() -> Iterator[int]:
     """aiosmtpd with its Sink handler: its port."""
     process = subprocess.Popen([sys.executable, "-c", _AIOSMTPD], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)

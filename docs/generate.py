@@ -154,7 +154,7 @@ def endpoints() -> str:
     for each in ENDPOINTS:
         path = each.path.replace(":int", "")
         taken = ", ".join(f"`{name}`" for name in each.query + each.body)
-        rows.append(f"| `{each.method}` | `{path}` | {(each.handler.__doc__ or '').strip()} | {taken} |\n")
+        rows.append(f"| `{each.method}` | `{path}` | {' '.join((each.handler.__doc__ or '').split())} | {taken} |\n")
     return "| | path | | takes |\n|---|---|---|---|\n" + "".join(rows)
 
 

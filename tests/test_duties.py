@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -14,6 +16,10 @@ from ehlo.diagnosis.duties import judge_client
 from ehlo.knowledge.rules import load_rules
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.scenario import make_fault
+from ehlo.transcript.transcript import Recorder, Transcript
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 GOOD = b"mail.client.example"
 
@@ -315,3 +321,99 @@ def test_a_stampede() -> None:
     later = [each._replace(header=each.header._replace(started=first.header.started + 0.1)) for each in later]
     rules = [finding.rule for finding in judge_client(first, later, now=first.header.started + 60)]
     assert "client-retried-too-fast" in rules
+
+
+def monotonous(messages: int) -> Transcript:
+    """A long session that gives every duty something to look at: refusals, repetitions, no TLS."""
+    recorder = Recorder("server", "127.0.0.1:1")
+    recorder.add_lines("server", "banner", b"220 mail.example.com ESMTP\r\n")
+    recorder.add_lines("client", "ehlo", b"EHLO client\r\n")
+    recorder.add_lines("server", "ehlo", b"250-mail.example.com\r\n250 STARTTLS\r\n")
+    for number in range(messages):
+        recorder.add_lines("client", "mail", b"MAIL FROM:<a@here.example>\r\n")
+        recorder.add_lines("client", "rcpt", b"RCPT TO:<%d@example.com>\r\nRCPT TO:<full@example.com>\r\n" % number)
+        recorder.add_lines("server", "mail", b"250 2.1.0 Ok\r\n")
+        recorder.add_lines("server", "rcpt", b"450 4.2.0 Greylisted\r\n" if number % 2 else b"250 2.1.5 Ok\r\n")
+        recorder.add_lines("server", "rcpt", b"552 5.2.2 Full\r\n")
+        recorder.add_lines("client", "data", b"DATA\r\n")
+        recorder.add_lines("server", "data", b"354 Go ahead\r\n")
+        recorder.add("client", "data", "message", b"Subject: x\n\n")
+        recorder.add_lines("server", "message", b"250 2.0.0 Ok\r\n")
+    recorder.add("client", "close", "message")
+    return recorder.transcript
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """How many lines of Python, in the package, some work takes."""
+    count = 0
+
+    def local(_: FrameType, event: str, __: object) -> TraceFunction:
+        nonlocal count
+        count += event == "line"
+        return local
+
+    def trace(frame: FrameType, _: str, __: object) -> TraceFunction | None:
+        return local if "/ehlo/" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_the_work_grows_with_the_session_and_no_faster() -> None:
+    """Counted in lines of Python, so that the speed of the machine plays no part."""
+    judge_client(monotonous(1), now=1e12)  # loads the rules
+
+    def work(messages: int) -> int:
+        own = monotonous(messages)
+        return lines_run(lambda: judge_client(own, [own], now=own.header.started + 1000))
+
+    small, large = work(50), work(400)
+    assert large < 8.5 * small
+    rules = {finding.rule for finding in judge_client(monotonous(50), now=1e12)}
+    assert {"client-refusal-ignored", "client-asked-again", "client-starttls-unused"} <= rules
+
+
+def test_what_came_later_is_not_read_when_nobody_had_to_come_back() -> None:
+    def later() -> Iterator[Transcript]:
+        raise AssertionError("read for nothing")
+        yield
+
+    recorder = Recorder("server", "127.0.0.1:1")
+    recorder.add_lines("client", "mail", b"MAIL FROM:<a@here.example>\r\n")
+    recorder.add_lines("server", "mail", b"250 2.1.0 Ok\r\n")
+    assert judge_client(recorder.transcript, later(), now=1e12) == ()
+
+
+def test_a_reply_in_lmtp_is_about_one_recipient() -> None:
+    recorder = Recorder("server", "127.0.0.1:1")
+    for stage, client, server in (
+        ("ehlo", b"LHLO mail.client.example\r\n", b"250 mail.example.com\r\n"),
+        ("mail", b"MAIL FROM:<a@here.example>\r\n", b"250 2.1.0 Ok\r\n"),
+        ("rcpt", b"RCPT TO:<ann@example.com>\r\n", b"250 2.1.5 Ok\r\n"),
+        ("rcpt", b"RCPT TO:<bob@example.com>\r\n", b"250 2.1.5 Ok\r\n"),
+        ("data", b"DATA\r\n", b"354 Go ahead\r\n"),
+    ):
+        recorder.add_lines("client", stage, client)  # type: ignore[arg-type]
+        recorder.add_lines("server", stage, server)  # type: ignore[arg-type]
+    recorder.add("client", "data", "message", b"Subject: x\r\n\r\n")
+    recorder.add_lines("server", "message", b"250 2.0.0 Ok\r\n452 4.2.2 Full\r\n")
+    found = judge_client(recorder.transcript, now=1e12)
+    assert [finding.title for finding in found if finding.rule == "client-not-retried"] == [
+        "The client did not try bob@example.com again after being put off"
+    ]
+
+
+def test_what_is_said_of_starttls_holds_without_a_message() -> None:
+    with lab(("rcpt", {"reply": "450 4.2.0 Later"})).running() as running:
+        client = Client(running)
+        greeted(client)
+        client.ask(b"MAIL FROM:<a@b.example>", b"RCPT TO:<recipient@example.com>", b"QUIT")
+        client.close()
+        (finding,) = judge_client(running.sessions[0], over=False)
+    assert finding.rule == "client-starttls-unused"
+    assert finding.why.startswith("Sender and recipients went over the network in clear")

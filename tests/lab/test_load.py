@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import re
 import resource
 import signal
@@ -12,15 +13,19 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ehlo.lab import Lab, Limits, Policy, RunningLab
 from ehlo.lab.store import Keep, Store
+from ehlo.web.serving import WebServer
 
 #: Nothing here takes as long; what hangs ends with an error.
 PATIENCE = 60.0
@@ -249,6 +254,108 @@ def test_a_hundred_thousand_messages_into_a_file(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * size
     assert subjects(store) == [str(number) for number in range(90_000, 100_000)]
     store.close()
+
+
+# Somebody watches.
+
+
+@contextmanager
+def watched(lab: Lab) -> Iterator[tuple[RunningLab, WebServer, list[bytes]]]:
+    """A lab with its page, and what a reader of the event stream is told meanwhile, line by line."""
+    web = WebServer(lab)
+    lab.companions.append(web)
+    told: list[bytes] = []
+
+    def read(stream: socket.socket) -> None:
+        # In the end the connection is closed under its hands.
+        with contextlib.suppress(OSError), stream.makefile("rb") as lines:
+            told.extend(lines)
+
+    with lab.running() as running, event_stream(web) as stream:
+        reader = threading.Thread(target=read, args=(stream,), daemon=True)
+        reader.start()
+        settled(lambda: b"retry: 1000\n" in told)
+        yield running, web, told
+        stream.shutdown(socket.SHUT_RDWR)
+        reader.join(PATIENCE)
+
+
+@contextmanager
+def event_stream(web: WebServer) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE) as stream:
+        # In this version of HTTP the lines of the stream come as they are.
+        stream.sendall(b"GET /api/v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        yield stream
+
+
+def asked(web: WebServer, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{web.port}{path}", timeout=PATIENCE) as answer:
+        return json.loads(answer.read())
+
+
+def test_bulk_mail_while_somebody_reads_the_event_stream() -> None:
+    """All is taken, and what the reader is told depends on how long it takes, not on how much is sent."""
+
+    async def play(port: int) -> None:
+        await asyncio.gather(*(deliver_some(port, f"c{each}", 200) for each in range(20)))
+
+    with watched(Lab()) as (lab, web, told):
+        began = time.monotonic()
+        asyncio.run(play(lab.port))
+        settled(lambda: not lab.lab._sessions)
+        looks = (time.monotonic() - began) / 0.1 + 2
+        assert len(lab.messages) == 4000
+        # After each look at most a hundred messages, and each of the sessions, or one word that it was too much.
+        assert sum(line.startswith(b"event: ") for line in told) <= looks * (100 + 20)
+        listed = asked(web, "/api/v1/sessions")["sessions"]
+        assert [(row["outcome"], row["message_count"]) for row in listed] == [("delivered", 200)] * 20
+        # A word that it was too much is the last one, or the end of each session was told.
+        ended = {
+            json.loads(line[6:])["number"] for line in told if line.startswith(b"data: ") and b'"ended": true' in line
+        }
+        assert b"event: lost\n" in told or ended == set(range(1, 21))
+
+
+def test_a_reader_that_does_not_read() -> None:
+    """What waits for it is bounded, and the lab goes on."""
+    with watched(Lab()) as (lab, web, _), event_stream(web) as stalled:
+        assert stalled.recv(4096).startswith(b"HTTP/1.1 200")
+        feed = web._feed
+        assert feed is not None
+        settled(lambda: len(feed._pages) == 2)
+        for number in range(3000):
+            web._task.get_loop().call_soon_threadsafe(feed.tell, "session", {"x" * 1000: number})  # type: ignore[union-attr]
+        asyncio.run(deliver_some(lab.port, "c", 50))
+        assert len(lab.messages) == 50
+        assert max(page.qsize() for page in feed._pages) <= 2001
+
+
+def test_a_page_that_asks_again_and_again_during_a_long_session() -> None:
+    """Each answer is no larger, and what was read before is not read again, however long the session has become."""
+
+    async def play(port: int, web: WebServer) -> None:
+        seen = 0
+        async with client(port) as it:
+            for number in range(300):
+                assert (await it.deliver(f"{number}")).startswith(QUEUED)
+                if number % 10:
+                    continue
+                part = await asyncio.to_thread(asked, web, f"/api/v1/session/1/events?start={seen}")
+                assert len(part["events"]) == part["event_count"] - seen <= 8 * 10 + 20
+                seen = part["event_count"]
+
+    with watched(Lab()) as (lab, web, _):
+        asyncio.run(play(lab.port, web))
+        settled(lambda: not lab.lab._sessions)
+        session = asked(web, "/api/v1/session/1")
+        assert (session["message_count"], len(session["messages"]), len(session["events"])) == (300, 100, 1000)
+        events, start = session["events"], 1000
+        while start < session["event_count"]:
+            part = asked(web, f"/api/v1/session/1/events?start={start}&limit=700")
+            events += part["events"]
+            start += len(part["events"])
+        assert len(events) == session["event_count"] == len(lab.sessions[0].events)
+        assert [event["t"] for event in events] == [event.t for event in lab.sessions[0].events]
 
 
 # A sudden end.

@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import smtplib
+import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, Error, expect, sync_playwright
-from playwright.sync_api import Page as Tab
+from playwright.sync_api import Browser, Error, Response, expect
 
 from ehlo.lab import Lab, Policy
 from ehlo.web.serving import WebServer
-from web.conftest import Page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-
-HOSTILE_HTML = b"""\
-Subject: <script>document.title='subject'</script><img src=x onerror=alert(1)>
-MIME-Version: 1.0
-Content-Type: text/html; charset=utf-8
-
-<html><head><meta http-equiv="refresh" content="0; url=http://127.0.0.1:1/refresh">
-<script>parent.document.title = 'taken'; fetch('http://127.0.0.1:1/fetch')</script>
-<link rel=stylesheet href="http://127.0.0.1:1/style.css"></head>
-<body onload="document.title='loaded'"><h1>harmless text</h1>
-<img src="http://127.0.0.1:1/pixel.gif"><iframe src="http://127.0.0.1:1/frame"></iframe>
-<form action="http://127.0.0.1:1/form" method=post><input name=a value=b><button id=go>go</button></form>
-<script>document.forms[0].submit()</script>
-<a href="javascript:alert(1)">link</a></body></html>
-""".replace(b"\n", b"\r\n")
-
-
-expect.set_options(timeout=30_000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A tab whose requests and complaints are kept."""
-
-    def __init__(self, tab: Tab, url: str) -> None:
-        self.tab = tab
-        self.url = url
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        tab.on("request", lambda request: self.requests.append(request.url))
-        tab.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def elsewhere(self) -> list[str]:
-        """Requests to anything but the lab."""
-        return [url for url in self.requests if not url.startswith((self.url, "data:", "about:"))]
-
-
-@pytest.fixture
-def watched(browser: Browser, page: Page) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
-    watched = Watched(context.new_page(), page.url)
-    watched.tab.goto(page.url + "/")
-    expect(watched.tab.get_by_test_id("live")).to_have_text("connected")
-    yield watched
-    assert not watched.errors
-    assert not watched.elsewhere()
-    context.close()
+from web.conftest import Page, Watched
 
 
 def test_the_empty_state_shows_how_to_send(watched: Watched, page: Page) -> None:
@@ -117,6 +57,79 @@ def test_a_session_line_by_line(watched: Watched, page: Page) -> None:
     assert download.value.suggested_filename.endswith(".jsonl")
 
 
+def test_a_session_of_a_hundred_messages_while_it_is_open(watched: Watched, page: Page) -> None:
+    """Every line comes, once and in order; what is the same for many messages is folded."""
+    tab = watched.tab
+    with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
+        smtp.ehlo()
+        tab.get_by_test_id("nav-sessions").click()
+        tab.get_by_test_id("session-row").click()
+        lines = tab.get_by_test_id("conversation").get_by_test_id("line")
+        expect(lines.first).to_contain_text("220 mail.example.com ESMTP Postfix")
+        before = len(watched.requests)
+        for number in range(100):
+            smtp.sendmail("a@here.example", [f"{number}@example.com"], f"Subject: {number}\r\n\r\nhi\r\n".encode())
+            if number == 50:
+                expect(tab.get_by_test_id("conversation")).to_contain_text("<50@example.com>")
+    events = page.lab.sessions[-1].events
+    expect(lines).to_have_count(len(events))
+    expect(tab.locator("#session-head")).to_contain_text("delivered")
+    said = [text for text in lines.locator(".said").all_text_contents() if text.startswith("rcpt TO")]
+    assert said == [f"rcpt TO:<{number}@example.com>" for number in range(100)]
+    expect(tab.get_by_test_id("to-message")).to_have_count(10)
+    tab.get_by_test_id("unfold-messages").click()
+    expect(tab.get_by_test_id("to-message")).to_have_count(100)
+    expect(tab.locator("#session-head")).not_to_contain_text("99@example.com")
+    tab.get_by_test_id("unfold-recipients").click()
+    expect(tab.locator("#session-head")).to_contain_text("99@example.com")
+    expect(tab.get_by_test_id("waterfall").locator("rect")).to_have_count(20)
+    tab.get_by_test_id("unfold-steps").click()
+    expect(tab.get_by_test_id("waterfall").locator("rect")).to_have_count(403)
+    # The page asks for what is new, not for each line and not for everything again.
+    asked = [url for url in watched.requests[before:] if "/events?start=" in url]
+    starts = [int(url.partition("start=")[2].partition("&")[0]) for url in asked]
+    assert starts == sorted(set(starts))
+    expect(tab.get_by_test_id("session-row")).to_contain_text("100 messages")
+    expect(tab.get_by_test_id("session-row")).to_contain_text("1 finding")
+
+
+def test_a_long_session_is_shown_in_parts(watched: Watched, page: Page) -> None:
+    with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
+        smtp.ehlo()
+        for _ in range(1100):
+            smtp.noop()
+        # What the last finding is about is far down.
+        smtp.docmd("RCPT TO:<a@b.example>")
+    tab = watched.tab
+    tab.get_by_test_id("nav-sessions").click()
+    tab.get_by_test_id("session-row").click()
+    lines = tab.get_by_test_id("conversation").get_by_test_id("line")
+    expect(lines).to_have_count(1500)
+    tab.get_by_test_id("finding").get_by_role("button").last.click()
+    expect(lines).to_have_count(len(page.lab.sessions[-1].events))
+    expect(lines.get_by_text("503 5.5.1")).to_be_in_viewport()
+    expect(tab.get_by_test_id("more-lines")).to_have_count(0)
+
+
+def test_who_is_not_named_in_the_message_is_named_by_the_envelope(watched: Watched, page: Page) -> None:
+    page.send(b"Subject: x\r\n\r\n", to="q@b.example", sender="a@b.example")
+    row = watched.tab.get_by_test_id("message-row")
+    expect(row).to_contain_text("a@b.example")
+    expect(row).to_contain_text("to q@b.example")
+    page.send(b"Subject: y\r\n\r\n", to="q@b.example", sender="")
+    expect(row.first).to_contain_text("<>")
+
+
+def test_a_handshake_is_called_one(watched: Watched, page: Page) -> None:
+    with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
+        smtp.starttls(context=page.lab.ssl_context())
+    tab = watched.tab
+    tab.get_by_test_id("nav-sessions").click()
+    tab.get_by_test_id("session-row").first.click()
+    steps = tab.get_by_test_id("waterfall").locator(".stage")
+    expect(steps).to_have_text(["banner", "ehlo", "starttls", "handshake", "quit"])
+
+
 def test_a_fault_is_switched_on_here_and_the_next_session_shows_it(watched: Watched, page: Page) -> None:
     tab = watched.tab
     tab.get_by_test_id("nav-faults").click()
@@ -147,48 +160,147 @@ def test_a_scenario_is_chosen(watched: Watched, page: Page) -> None:
         page.send()
 
 
+class Elsewhere:
+    """A server that nobody may turn to. It counts connections: even one without a word tells that mail was read."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.connections = 0
+        self.said: list[bytes] = []
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.listen, args=(client,), daemon=True).start()
+
+    def listen(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.settimeout(30)
+            if said := client.recv(200):
+                self.said.append(said)
+
+
 @pytest.fixture
-def elsewhere() -> Iterator[list[str]]:
-    """A server that nobody may ask for anything: what was asked all the same. Its port is the first entry."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *args: object) -> None:
-            """Be quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    asked.append(str(server.server_port))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield asked
-    server.shutdown()
-    server.server_close()
+def elsewhere() -> Iterator[Elsewhere]:
+    server = Elsewhere()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    yield server
+    # accept() does not notice that its socket was closed.
+    server.listener.shutdown(socket.SHUT_RDWR)
+    server.listener.close()
+    thread.join(30)
 
 
-def test_hostile_html_does_nothing(watched: Watched, page: Page, elsewhere: list[str]) -> None:
+#: All ways known to us in which HTML makes a browser fetch, send or run something. URL is another site, LAB this one.
+RAN = "document.documentElement.dataset.ran = 1; top.document.title = 'taken'"
+HOSTILE_HEAD = f"""
+<base href="URL/base/">
+<meta http-equiv="refresh" content="0; url=URL/refresh">
+<meta http-equiv="set-cookie" content="a=b">
+<script>{RAN}; fetch('URL/fetch')</script>
+<script src="URL/script.js"></script><script type=module src="URL/m.js"></script>
+<script type="speculationrules">{{"prefetch": [{{"source": "list", "urls": ["URL/spec"]}}],
+ "prerender": [{{"source": "list", "urls": ["URL/spec"]}}]}}</script>
+<link rel=stylesheet href="URL/style.css"><link rel=preload as=image href="URL/preload.png">
+<link rel=prefetch href="URL/prefetch"><link rel=prerender href="URL/prerender">
+<link rel=preconnect href="URL"><link rel=dns-prefetch href="URL">
+<link rel=modulepreload href="URL/module.js"><link rel=icon href="URL/icon.png">
+<link rel=manifest href="URL/manifest">
+<style>@import "URL/import.css"; @font-face {{ font-family: f; src: url(URL/font.woff2) }}
+body {{ font-family: f; background: url(URL/css.png); cursor: url(URL/cursor.png), auto }}
+h1::before {{ content: url(URL/content.png) }} ul {{ list-style: url(URL/list.png) }}</style>
+"""
+HOSTILE_BODY = f"""
+<h1>harmless text</h1><p style="background-image: url(URL/inline.png)">and more</p><ul><li>item</ul>
+<img src="URL/pixel.gif" onerror="{RAN}"><img srcset="URL/set.png 1x"><img src="relative.png">
+<picture><source srcset="URL/source.png"><img src="URL/fallback.png"></picture>
+<video src="URL/video.mp4" poster="URL/poster.png" autoplay onerror="{RAN}"></video>
+<audio src="URL/audio.mp3" autoplay></audio>
+<svg onload="{RAN}"><image href="URL/svg.png"/><use href="URL/use.svg#x"/><script>{RAN}</script></svg>
+<iframe src="URL/frame"></iframe><iframe srcdoc="<script>{RAN}</script><img src='URL/srcdoc.png'>"></iframe>
+<iframe src="LAB/api/v1/message/latest"></iframe><iframe src="javascript:{RAN}"></iframe>
+<object data="URL/object"></object><embed src="URL/embed"><table background="URL/table.png"><tr><td>x</table>
+<input type=image src="URL/button.png"><input autofocus onfocus="{RAN}"><details open ontoggle="{RAN}">d</details>
+<div><template shadowrootmode=open><img src="URL/shadow.png"></template></div>
+<img src="LAB/api/v1/message/latest"><link rel=stylesheet href="LAB/static/style.css">
+<form id=f action="URL/form" method=post><input name=a value=b><button id=post>post</button></form>
+<form action="LAB/api/v1/faults" method=post enctype=text/plain>
+<input name='{{"stage":"mail","do":{{"close":true}},"title":"' value='"}}'><button id=lab>lab</button></form>
+<script>document.forms[0].submit()</script>
+<a id=js href="javascript:{RAN}">js</a> <a id=away href="URL/link" ping="URL/ping">away</a>
+<a id=top target=_top href="URL/top">top</a> <a id=blank target=_blank href="URL/blank">blank</a>
+<a id=save download href="LAB/api/v1/messages">save</a>
+"""
+
+
+def hostile_mail(url: str, lab: str) -> bytes:
+    head, body = (text.replace("URL", url).replace("LAB", lab) for text in (HOSTILE_HEAD, HOSTILE_BODY))
+    mail = f"""\
+Subject: <script>document.title='subject'</script><img src=x onerror=alert(1)>
+From: "<b>Eve</b>" <eve@evil.example>
+MIME-Version: 1.0
+Content-Type: text/html; charset=utf-8
+
+<html><head>{head}</head><body onload="{RAN}">{body}</body></html>
+"""
+    return mail.replace("\n", "\r\n").encode()
+
+
+def test_hostile_html_does_nothing(watched: Watched, page: Page, elsewhere: Elsewhere) -> None:
     tab = watched.tab
-    page.send(HOSTILE_HTML.replace(b"127.0.0.1:1/", b"127.0.0.1:" + elsewhere[0].encode() + b"/"))
+    id_ = page.send(hostile_mail(elsewhere.url, page.url))
     row = tab.get_by_test_id("message-row")
-    # A hostile subject is text.
+    # A hostile subject, and a hostile name, are text.
     expect(row).to_contain_text("<script>document.title='subject'</script><img src=x onerror=alert(1)>")
+    expect(row).to_contain_text("<b>Eve</b>")
     row.click()
-    tab.get_by_test_id("tab-html").click()
+    expect(tab.get_by_test_id("toggle-read")).to_have_text("Mark unread")
+    page.http.put("/api/v1/messages", json={"Read": False})
+
+    answered: list[str] = []
+    popups: list[object] = []
+
+    def answer(response: Response) -> None:
+        if response.status < 400:
+            answered.append(response.url.removeprefix(page.url))
+
+    tab.on("response", answer)
+    tab.context.on("page", lambda popup: popups.append(popup))
     frame = tab.frame_locator("[data-testid=html-frame]")
-    expect(frame.get_by_text("harmless text")).to_be_visible()
-    handle = tab.get_by_test_id("html-frame")
-    assert handle.get_attribute("sandbox") == ""
-    frame.locator("#go").click()
+
+    def open_html() -> None:
+        tab.get_by_test_id("tab-text").click()
+        tab.get_by_test_id("tab-html").click()
+        expect(frame.get_by_text("harmless text")).to_be_visible()
+
+    open_html()
+    assert tab.get_by_test_id("html-frame").get_attribute("sandbox") == ""
     tab.wait_for_timeout(1500)
-    expect(frame.get_by_text("harmless text")).to_be_visible()
+    assert elsewhere.connections == 0
+    assert frame.locator("html[data-ran]").count() == 0
+    for button in ("js", "away", "top", "blank", "save", "post", "lab"):
+        open_html()
+        frame.locator(f"#{button}").click(force=True, no_wait_after=True)
+        tab.wait_for_timeout(300)
+        # A link may have taken the frame, and nothing else, to a page that the browser did not load.
+        assert frame.locator("html[data-ran]").count() == 0
+    # For a link that was clicked the browser may have opened a connection, but not said a word.
+    assert elsewhere.said == []
+    assert tab.url == f"{page.url}/#/message/{id_}"
+    assert popups == []
     assert "taken" not in tab.title()
     assert "subject" not in tab.title()
     assert tab.locator("script").count() == 1
-    assert elsewhere[1:] == []
+    assert page.http.get("/api/v1/faults").json()["faults"] == []
+    # Nothing in the frame was given anything by the lab either; opening a message would have marked it as read.
+    assert page.http.get("/api/v1/messages").json()["messages"][0]["Read"] is False
+    assert {url for url in answered if url.startswith(("/static", "/view", "/api/v1/message/"))} == {
+        f"/view/{id_}.html"
+    }
     # What the browser refused to fetch counts as asked for by the tab, but never left it.
     watched.requests.clear()
 

@@ -8,6 +8,7 @@ A duty is a function that yields `Evidence` with the id of what was wrong as its
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -33,11 +34,18 @@ _MANY = 3
 
 
 class ServerSide(NamedTuple):
-    """A session as its server saw it. `over` says whether it has ended."""
+    """A session as its server saw it. `over` says whether it has ended.
+
+    What duties ask of the whole session is found out once, in `server_side`, so that a session ten times as long takes
+    ten times as long to judge, and no more. `answered` has for each event when the server's last line before it came,
+    `offered` the keywords of all EHLO replies.
+    """
 
     events: list[Event]
     steps: list[Exchange]
     over: bool
+    answered: list[float]
+    offered: frozenset[str]
 
     def command(self, step: Exchange) -> Command | None:
         """The command of an exchange, taken apart; None when it is none."""
@@ -50,20 +58,28 @@ class ServerSide(NamedTuple):
 
     def ahead(self, step: Exchange) -> bool:
         """Whether the client said this before the reply to what came before it."""
-        if step.command is None or not step.numbers:
-            return False
-        number = self.events.index(step.command)
-        before = [event for event in self.events[:number] if event.who == "server" and event.kind == "line"]
-        return bool(before) and step.command.began < before[-1].t
+        # The first event of an exchange with a command is that command.
+        return step.command is not None and step.command.began < self.answered[step.numbers[0]]
 
-    def offers(self, keyword: str) -> bool:
-        """Whether an EHLO reply had this keyword."""
-        return any(
-            line.split(" ")[0].upper() == keyword
-            for step in self.steps
-            if step.verb in ("EHLO", "LHLO") and step.reply is not None and step.reply.ok
-            for line in step.reply.lines[1:]
-        )
+
+def server_side(transcript: Transcript, *, over: bool) -> ServerSide:
+    """A server's transcript, read once."""
+    # The transcript of a session that runs grows meanwhile.
+    events = list(transcript.events)
+    steps = exchanges(events)
+    answered: list[float] = []
+    last = float("-inf")
+    for event in events:
+        answered.append(last)
+        if event.who == "server" and event.kind == "line":
+            last = event.t
+    offered = frozenset(
+        line.split(" ")[0].upper()
+        for step in steps
+        if step.verb in ("EHLO", "LHLO") and step.reply is not None and step.reply.ok
+        for line in step.reply.lines[1:]
+    )
+    return ServerSide(events, steps, over, answered, offered)
 
 
 def judge_client(
@@ -76,21 +92,21 @@ def judge_client(
     """
     from ehlo.diagnosis.judge import findings_of
 
-    session = ServerSide(list(transcript.events), exchanges(transcript.events), over)
+    session = server_side(transcript, over=over)
     evidence = [found for duty in _DUTIES for found in duty(session)]
     if over and now:
-        evidence += _retries(transcript, tuple(later), now)
+        evidence += _retries(transcript, later, now)
     return findings_of(_once_each(evidence))
 
 
 def _once_each(evidence: Iterable[Evidence]) -> list[Evidence]:
     """One piece for each kind of mistake, with all events that show it."""
     kinds: dict[str, Evidence] = {}
+    numbers: dict[str, dict[int, None]] = {}
     for piece in evidence:
-        known = kinds.get(piece.error)
-        numbers = piece.numbers if known is None else tuple(dict.fromkeys((*known.numbers, *piece.numbers)))
-        kinds[piece.error] = (known or piece)._replace(numbers=numbers)
-    return list(kinds.values())
+        kinds.setdefault(piece.error, piece)
+        numbers.setdefault(piece.error, {}).update(dict.fromkeys(piece.numbers))
+    return [piece._replace(numbers=tuple(numbers[error])) for error, piece in kinds.items()]
 
 
 def _found(error: str, step: Exchange, **subject: str) -> Evidence:
@@ -139,7 +155,7 @@ def _pipelines_properly(session: ServerSide) -> Iterator[Evidence]:
                 yield _found("content-unasked", step)
             elif previous.verb in _ENDS_A_GROUP and previous.verb != "QUIT":
                 yield _found("group-not-ended", step, command=previous.verb)
-            elif previous.stage != "banner" and not session.offers("PIPELINING") and previous.verb != CONTENT:
+            elif previous.stage != "banner" and "PIPELINING" not in session.offered and previous.verb != CONTENT:
                 yield _found("pipelined-unoffered", step)
         if step.command is not None:
             previous = step
@@ -154,19 +170,18 @@ def _encrypts(session: ServerSide) -> Iterator[Evidence]:
             continue
         if step.verb == "AUTH" and step.command.text.upper().startswith(("AUTH PLAIN", "AUTH LOGIN", "AUTH XOAUTH2")):
             yield _found("password-in-clear", step)
-        elif step.verb == "MAIL" and session.offers("STARTTLS"):
+        elif step.verb == "MAIL" and "STARTTLS" in session.offered:
             yield _found("starttls-unused", step)
 
 
 def _verifies(session: ServerSide) -> Iterator[Evidence]:
     """RFC 8314 §4.1, RFC 6125: a certificate in which something is wrong ends a session that needs security."""
     bad = next((event.fact("certificate") for event in session.events if event.fact("certificate")), "")
-    for step in session.steps:
+    relied = max((place for place, step in enumerate(session.steps) if step.verb in ("AUTH", "MAIL")), default=-1)
+    for place, step in enumerate(session.steps):
         shaken = step.step is not None and step.step.kind == "tls" and step.outcome == "ok"
-        if bad and shaken:
-            after = session.steps[session.steps.index(step) + 1 :]
-            if any(later.verb in ("AUTH", "MAIL") for later in after):
-                yield _found("certificate-not-checked", step, certificate=bad.replace("-", " "))
+        if bad and shaken and place < relied:
+            yield _found("certificate-not-checked", step, certificate=bad.replace("-", " "))
         if step.step is not None and step.step.kind == "tls" and step.outcome == "failed" and not bad:
             yield _found("handshake-given-up", step)
 
@@ -281,44 +296,58 @@ class _Attempt(NamedTuple):
 
 def _attempts(transcript: Transcript) -> list[_Attempt]:
     out: list[_Attempt] = []
-    session = ServerSide(list(transcript.events), exchanges(transcript.events), True)
+    session = server_side(transcript, over=True)
     started = transcript.header.started
     sender = ""
-    refused_mail: Exchange | None = None
-    open_recipients: list[int] = []
+    open_recipients: dict[str, int] = {}
     for step in session.steps:
         command = session.command(step)
-        if step.verb == "MAIL" and command is not None and command.path is not None:
-            sender = command.path.address.lower()
-            refused_mail = step if step.temporary else None
-            open_recipients = []
-            if refused_mail is not None:
+        path = command.path if command is not None else None
+        if step.verb == "MAIL" and path is not None:
+            sender = path.address.lower()
+            open_recipients = {}
+            if step.temporary:
                 out.append(_Attempt(sender, "", started + step.ended, "postponed", step.numbers))
-        elif step.verb == "RCPT" and command is not None and command.path is not None:
+        elif step.verb == "RCPT" and path is not None:
+            recipient = path.address.lower()
             outcome = "ok" if step.outcome == "ok" else "postponed" if step.temporary else "refused"
-            open_recipients.append(len(out))
-            out.append(_Attempt(sender, command.path.address.lower(), started + step.ended, outcome, step.numbers))
+            open_recipients[recipient] = len(out)
+            out.append(_Attempt(sender, recipient, started + step.ended, outcome, step.numbers))
         elif step.verb == CONTENT and step.reply is not None and not step.reply.ok:
             outcome = "postponed" if step.temporary else "refused"
-            for index in open_recipients:
+            # RFC 2033 §4.2: in LMTP the reply is about one recipient.
+            concerned = [step.recipient.lower()] if step.recipient else list(open_recipients)
+            for index in [open_recipients[recipient] for recipient in concerned if recipient in open_recipients]:
                 if out[index].outcome == "ok":
                     out[index] = out[index]._replace(outcome=outcome, numbers=step.numbers)
     return out
 
 
-def _retries(transcript: Transcript, later: tuple[Transcript, ...], now: float) -> Iterator[Evidence]:
+def _times(later: Iterable[Transcript]) -> dict[tuple[str, str], list[float]]:
+    """When each recipient was tried in these sessions, by sender and recipient; with "" any recipient of a sender."""
+    times: dict[tuple[str, str], list[float]] = {}
+    for transcript in later:
+        for attempt in _attempts(transcript):
+            for recipient in {attempt.recipient, ""}:
+                times.setdefault((attempt.sender, recipient), []).append(attempt.at)
+    return {key: sorted(each) for key, each in times.items()}
+
+
+def _retries(transcript: Transcript, later: Iterable[Transcript], now: float) -> Iterator[Evidence]:
     """RFC 5321 §4.5.4.1: what was put off is tried again, after a while; what was refused for good is not."""
     own = _attempts(transcript)
-    others = [attempt for following in later for attempt in _attempts(following)]
+    if all(attempt.outcome == "ok" for attempt in own):
+        # Nobody had to come back, so what came later need not be read.
+        return
+    times = _times(later)
+    last = {attempt.recipient: attempt.at for attempt in sorted(own, key=lambda attempt: attempt.at)}
     for attempt in own:
-        again = [
-            other
-            for other in others
-            if other.sender == attempt.sender and attempt.recipient in (other.recipient, "") and other.at > attempt.at
-        ]
-        came_back = any(mine.recipient == attempt.recipient and mine.at > attempt.at for mine in own)
+        known = times.get((attempt.sender, attempt.recipient), [])
+        first = bisect_right(known, attempt.at)
+        again = len(known) - first
         if attempt.outcome == "postponed":
-            if not again and not came_back and now - attempt.at >= _SOON:
+            came_back = again or last[attempt.recipient] > attempt.at
+            if not came_back and now - attempt.at >= _SOON:
                 seconds = f"{max(0.0, now - attempt.at):.0f}"
                 yield Evidence(
                     "rcpt" if attempt.recipient else "mail",
@@ -326,7 +355,7 @@ def _retries(transcript: Transcript, later: tuple[Transcript, ...], now: float) 
                     error="not-retried",
                     subject={"recipient": attempt.recipient or "the message", "seconds": seconds},
                 )
-            elif len(again) >= _MANY and again[_MANY - 1].at - attempt.at < _STAMPEDE:
+            elif again >= _MANY and known[first + _MANY - 1] - attempt.at < _STAMPEDE:
                 yield Evidence(
                     "rcpt", attempt.numbers, error="retried-too-fast", subject={"recipient": attempt.recipient}
                 )

@@ -53,7 +53,7 @@ _ENTRIES: dict[Door, Entry] = {
 class Watcher:
     """Hears of what happens in a lab, on the lab's thread. A watcher overrides what it wants to hear.
 
-    One that is not `attentive` is spared the single events of sessions; `Lab.attend` makes known that this changed.
+    One that is not `attentive` is spared the single events of sessions, which are very many.
     """
 
     attentive = True
@@ -214,10 +214,6 @@ class Lab:
     def watch(self, watcher: Watcher) -> None:
         """Tell one more of what happens."""
         self._watchers.append(watcher)
-        self.attend()
-
-    def attend(self) -> None:
-        """Look anew at who wants to hear of each event."""
         for place in self._sessions.values():
             place.recorder.listen(self._listener(place.number))
 

@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS messages (
     raw BLOB NOT NULL -- The last, so that nothing else has to be read past it.
 );
 CREATE INDEX IF NOT EXISTS unread ON messages (read);
+CREATE INDEX IF NOT EXISTS of_session ON messages (session);
 CREATE INDEX IF NOT EXISTS fresh ON messages (number) WHERE summary IS NULL;
 CREATE VIRTUAL TABLE IF NOT EXISTS found USING fts5 (text, tokenize = 'trigram');
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, started REAL NOT NULL, transcript BLOB NOT NULL);
@@ -416,9 +417,14 @@ class Store:
         rows = self._all("SELECT transcript FROM sessions WHERE number = ?", number)
         return _unpack(rows[0][0]) if rows else None
 
-    def messages_of(self, session: int) -> list[str]:
-        """The ids of the messages that a session brought."""
-        return [row[0] for row in self._all("SELECT id FROM messages WHERE session = ? ORDER BY number", session)]
+    def messages_of(self, session: int, limit: int = -1) -> list[str]:
+        """The ids of the messages that a session brought, or of the first of them."""
+        sql = "SELECT id FROM messages WHERE session = ? ORDER BY number LIMIT ?"
+        return [row[0] for row in self._all(sql, session, limit)]
+
+    def count_of(self, session: int) -> int:
+        """How many messages a session brought."""
+        return self._one("SELECT count(*) FROM messages WHERE session = ?", session)
 
     # Changing.
 

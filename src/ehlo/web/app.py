@@ -21,10 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ehlo import __version__
 from ehlo.web import control, messages
-from ehlo.web.context import Context, Json
+from ehlo.web.context import MAX_BODY, Context, Json
+from ehlo.web.schemas import PARAMETERS, SCHEMAS
 
-#: A message is small; what is larger is not meant for us.
-_MAX_BODY = 1_000_000
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,71 +32,91 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Endpoint(NamedTuple):
-    """One entry of the API: its doc string is its description. `query` and `body` name what it takes."""
+    """One entry of the API: its doc string is its description.
+
+    `query` and `body` name what it takes. `gives` is a media type, or the name of a schema (`ehlo.web.schemas`) for
+    JSON of that shape; `status` is the answer's when all goes well.
+    """
 
     method: str
     path: str
     handler: Callable[[Request], Any]
+    gives: str
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
-    gives: str = "application/json"
+    status: int = 200
 
 
-ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("GET", "/api/v1/lab", control.lab),
-    Endpoint("GET", "/api/v1/sessions", control.sessions, ("start", "limit")),
-    Endpoint("GET", "/api/v1/session/{number:int}", control.session),
-    Endpoint("GET", "/api/v1/session/{number:int}/transcript", control.transcript, gives="application/x-ndjson"),
-    Endpoint("GET", "/api/v1/faults", control.faults),
-    Endpoint("POST", "/api/v1/faults", control.add_fault, body=("stage", "title", "when", "do")),
-    Endpoint("PATCH", "/api/v1/fault/{id}", control.switch_fault, body=("enabled",)),
-    Endpoint("DELETE", "/api/v1/fault/{id}", control.remove_fault),
-    Endpoint("GET", "/api/v1/scenarios", control.scenarios),
-    Endpoint("PUT", "/api/v1/scenario", control.use_scenario, body=("name",)),
-    Endpoint("GET", "/api/v1/events", control.events, gives="text/event-stream"),
-    Endpoint("GET", "/api/v1/info", messages.info),
-    Endpoint("GET", "/api/v1/webui", messages.webui),
-    Endpoint("GET", "/api/v1/messages", messages.messages, ("start", "limit")),
-    Endpoint("PUT", "/api/v1/messages", messages.mark, body=("IDs", "Read"), gives="text/plain"),
-    Endpoint("DELETE", "/api/v1/messages", messages.delete, body=("IDs",), gives="text/plain"),
-    Endpoint("GET", "/api/v1/search", messages.search, ("query", "start", "limit")),
-    Endpoint("DELETE", "/api/v1/search", messages.delete_found, ("query",), gives="text/plain"),
-    Endpoint("GET", "/api/v1/tags", messages.tags),
-    Endpoint("PUT", "/api/v1/tags", messages.set_tags, body=("IDs", "Tags"), gives="text/plain"),
-    Endpoint("GET", "/api/v1/message/{id}", messages.message),
-    Endpoint("GET", "/api/v1/message/{id}/headers", messages.headers),
-    Endpoint("GET", "/api/v1/message/{id}/raw", messages.source, gives="text/plain"),
-    Endpoint("GET", "/api/v1/message/{id}/part/{part}", messages.part, gives="application/octet-stream"),
-    Endpoint("GET", "/api/v1/message/{id}/checks", messages.checks),
-    Endpoint("POST", "/api/v1/message/{id}/release", messages.release, body=("To",), gives="text/plain"),
-    Endpoint("GET", "/view/{id}.html", messages.view_html, gives="text/html"),
-    Endpoint("GET", "/view/{id}.txt", messages.view_text, gives="text/plain"),
-)
+def _file(name: str, media_type: str, description: str) -> Callable[[Request], Response]:
+    """A handler that gives one of the page's own files."""
 
-
-def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
-    """The application for a lab. `names` are the host names, beyond this machine's own, that pages may call it by."""
-    routes = [Route(each.path, each.handler, methods=[each.method]) for each in ENDPOINTS]
-    routes += [
-        Route("/", _static("index.html", "text/html; charset=utf-8")),
-        Route("/static/app.js", _static("app.js", "text/javascript; charset=utf-8")),
-        Route("/static/style.css", _static("style.css", "text/css; charset=utf-8")),
-        Route("/api/v1/openapi.json", _openapi),
-    ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _broken})
-    app.state.context = context
-    return Guards(app, _LOCAL_NAMES | names)
-
-
-def _static(name: str, media_type: str) -> Callable[[Request], Response]:
     @cache
     def content() -> bytes:
         return (files("ehlo.web") / "static" / name).read_bytes()
 
     def give(_: Request) -> Response:
-        return Response(content(), media_type=media_type, headers={"Cache-Control": "no-cache"})
+        return Response(content(), media_type=f"{media_type}; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
+    give.__doc__ = description
+    give.__name__ = name.replace(".", "_")
     return give
+
+
+def _openapi(_: Request) -> Response:
+    """This table as an OpenAPI document."""
+    return Json(openapi())
+
+
+_SESSION = "/api/v1/session/{number:int}"
+_MESSAGE = "/api/v1/message/{id}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/v1/lab", control.lab, "Lab"),
+    Endpoint("GET", "/api/v1/sessions", control.sessions, "Sessions", ("start", "limit")),
+    Endpoint("GET", _SESSION, control.session, "Session", ("start", "limit")),
+    Endpoint("GET", f"{_SESSION}/events", control.session_events, "SessionPart", ("start", "limit")),
+    Endpoint("GET", f"{_SESSION}/transcript", control.transcript, "application/x-ndjson"),
+    Endpoint("GET", "/api/v1/faults", control.faults, "Faults"),
+    Endpoint("POST", "/api/v1/faults", control.add_fault, "Fault", body=("stage", "title", "when", "do"), status=201),
+    Endpoint("PATCH", "/api/v1/fault/{id}", control.switch_fault, "Fault", body=("enabled",)),
+    Endpoint("DELETE", "/api/v1/fault/{id}", control.remove_fault, "Nothing"),
+    Endpoint("GET", "/api/v1/scenarios", control.scenarios, "Scenarios"),
+    Endpoint("PUT", "/api/v1/scenario", control.use_scenario, "Lab", body=("name",)),
+    Endpoint("GET", "/api/v1/events", control.events, "text/event-stream"),
+    Endpoint("GET", "/api/v1/info", messages.info, "Info"),
+    Endpoint("GET", "/api/v1/webui", messages.webui, "WebUI"),
+    Endpoint("GET", "/api/v1/messages", messages.messages, "Messages", ("start", "limit")),
+    Endpoint("PUT", "/api/v1/messages", messages.mark, "text/plain", body=("IDs", "Read")),
+    Endpoint("DELETE", "/api/v1/messages", messages.delete, "text/plain", body=("IDs",)),
+    Endpoint("GET", "/api/v1/search", messages.search, "Messages", ("query", "start", "limit")),
+    Endpoint("DELETE", "/api/v1/search", messages.delete_found, "text/plain", ("query",)),
+    Endpoint("GET", "/api/v1/tags", messages.tags, "Tags"),
+    Endpoint("PUT", "/api/v1/tags", messages.set_tags, "text/plain", body=("IDs", "Tags")),
+    Endpoint("GET", _MESSAGE, messages.message, "Message"),
+    Endpoint("GET", f"{_MESSAGE}/headers", messages.headers, "Headers"),
+    Endpoint("GET", f"{_MESSAGE}/raw", messages.source, "text/plain"),
+    Endpoint("GET", f"{_MESSAGE}/part/{{part}}", messages.part, "application/octet-stream"),
+    Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
+    Endpoint("POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",)),
+    Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
+    Endpoint("GET", "/view/{id}.html", messages.view_html, "text/html"),
+    Endpoint("GET", "/view/{id}.txt", messages.view_text, "text/plain"),
+    Endpoint("GET", "/", _file("index.html", "text/html", "The page."), "text/html"),
+    Endpoint("GET", "/static/app.js", _file("app.js", "text/javascript", "Its script."), "text/javascript"),
+    Endpoint("GET", "/static/style.css", _file("style.css", "text/css", "Its style sheet."), "text/css"),
+)
+
+
+def make_routes() -> list[Route]:
+    """All routes there are."""
+    return [Route(each.path, each.handler, methods=[each.method]) for each in ENDPOINTS]
+
+
+def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
+    """The application for a lab. `names` are the host names, beyond this machine's own, that pages may call it by."""
+    app = Starlette(routes=make_routes(), exception_handlers={HTTPException: _refused, Exception: _broken})
+    app.state.context = context
+    return Guards(app, _LOCAL_NAMES | names)
 
 
 def _refused(_: Request, error: Exception) -> Response:
@@ -109,38 +128,12 @@ def _broken(_: Request, __: Exception) -> Response:
     return Json({"Error": "The lab could not answer this; that is its own fault."}, 500)
 
 
-def _openapi(_: Request) -> Response:
-    return Json(openapi())
-
-
 @cache
 def openapi() -> dict[str, Any]:
     """The OpenAPI document (version 3.1) of the API."""
     paths: dict[str, Any] = {}
-    for method, path, handler, query, body, gives in ENDPOINTS:
-        shown = path.replace(":int", "")
-        names = [part.strip("{}") for part in shown.replace(".html", "").replace(".txt", "").split("/") if "{" in part]
-        operation: dict[str, Any] = {
-            "operationId": f"{method.lower()}-{handler.__name__.replace('_', '-')}",
-            "summary": (handler.__doc__ or "").strip(),
-            "parameters": [
-                *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
-                *({"name": name, "in": "query", "schema": {"type": "string"}} for name in query),
-            ],
-            "responses": {
-                "200": {"description": "Done.", "content": {gives: {}}},
-                "default": {
-                    "description": "What was wrong, in one sentence.",
-                    "content": {
-                        "application/json": {"schema": {"type": "object", "properties": {"Error": {"type": "string"}}}}
-                    },
-                },
-            },
-        }
-        if body:
-            schema = {"type": "object", "properties": {name: {} for name in body}}
-            operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-        paths.setdefault(shown, {})[method.lower()] = operation
+    for each in ENDPOINTS:
+        paths.setdefault(each.path.replace(":int", ""), {})[each.method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -149,14 +142,45 @@ def openapi() -> dict[str, Any]:
             "description": "A mail server to practise and to test against. Messages have the paths of Mailpit's API.",
         },
         "paths": paths,
+        "components": {"schemas": SCHEMAS},
     }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    def parameter(name: str, place: str) -> dict[str, Any]:
+        return {"name": name, "in": place, "required": place == "path", "schema": PARAMETERS[name]}
+
+    in_path = re.findall(r"{(\w+)", endpoint.path)
+    operation: dict[str, Any] = {
+        "operationId": f"{endpoint.method.lower()}-{endpoint.handler.__name__.strip('_').replace('_', '-')}",
+        "summary": " ".join((endpoint.handler.__doc__ or "").split()),
+        "parameters": [
+            *(parameter(name, "path") for name in in_path),
+            *(parameter(name, "query") for name in endpoint.query),
+        ],
+        "responses": {
+            str(endpoint.status): {"description": "Done.", "content": _content(endpoint.gives)},
+            "default": {"description": "What was wrong.", "content": _content("Error")},
+        },
+    }
+    if endpoint.body:
+        schema = {"type": "object", "properties": {name: PARAMETERS[name] for name in endpoint.body}}
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _content(gives: str) -> dict[str, Any]:
+    if gives in SCHEMAS:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{gives}"}}}
+    return {gives: {}}
 
 
 class Guards:
     """What stands between a browser's other pages and the lab.
 
     A page from elsewhere can make a browser send requests here. So the Host must be a name of this lab (against DNS
-    rebinding), and whatever changes something must not come from another site. Programs send no Origin and are free.
+    rebinding), whatever changes something must not come from another site, and what only reads may be led to by a link
+    from there, but neither fetched nor embedded. Programs send no Origin and are free.
     """
 
     def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
@@ -167,23 +191,23 @@ class Guards:
         """Let a request through, or refuse it."""
         if scope["type"] != "http":
             return
-        headers = Headers(scope=scope)
-        problem = self._problem(scope["method"], headers)
-        if problem:
-            await Json({"Error": problem}, 403)(scope, receive, send)
-            return
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = MutableHeaders(scope=message)
                 given.setdefault("Content-Security-Policy", _PAGE_POLICY)
                 given.setdefault("X-Content-Type-Options", "nosniff")
+                given.setdefault("X-DNS-Prefetch-Control", "off")
                 given.setdefault("Referrer-Policy", "no-referrer")
                 given.setdefault("Cross-Origin-Resource-Policy", "same-origin")
                 given.setdefault("Cross-Origin-Opener-Policy", "same-origin")
                 given.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        problem = self._problem(scope["method"], Headers(scope=scope))
+        if problem:
+            await Json({"Error": problem}, 403)(scope, receive, send_guarded)
+            return
         if "//" in scope["path"]:
             # Some programs put a slash too many before a path, and Mailpit forgives them.
             scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
@@ -195,13 +219,13 @@ class Guards:
         if name.lower() not in self._names:
             return "This is not a name of the lab; --http-name allows one."
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:12]) > _MAX_BODY:
+        if not length.isdecimal() or int(length[:12]) > MAX_BODY:
             return "The request is too large."
-        if method in ("GET", "HEAD"):
-            return ""
         origin = headers.get("origin", "")
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return "The request comes from another site."
-        if origin and origin.partition("://")[2] != host:
-            return "The request comes from another site."
-        return ""
+        foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+        if method in ("GET", "HEAD"):
+            followed = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+            foreign = foreign and not followed
+        else:
+            foreign = foreign or (origin != "" and origin.partition("://")[2] != host)
+        return "The request comes from another site." if foreign else ""

@@ -1,4 +1,4 @@
-"""What every request can reach: the lab, the feed, and where messages may be released to."""
+"""What every request can reach: the lab, the feed, what was read of sessions, and where messages may be released to."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from starlette.responses import JSONResponse
 if TYPE_CHECKING:
     from ehlo.lab.lab import Lab
     from ehlo.web.feed import Feed
+    from ehlo.web.readings import Readings
+
+
+#: A request is small; what is larger is not meant for us.
+MAX_BODY = 1_000_000
 
 
 class Json(JSONResponse):
@@ -25,9 +30,10 @@ class Json(JSONResponse):
 class Context:
     """The lab behind the page. `release` is the target of released messages, empty for none."""
 
-    def __init__(self, lab: Lab, feed: Feed, release: str = "") -> None:
+    def __init__(self, lab: Lab, feed: Feed, readings: Readings, release: str = "") -> None:
         self.lab = lab
         self.feed = feed
+        self.readings = readings
         self.release = release
 
     async def send_on(self, sender: str, recipients: list[str], content: bytes) -> str:

@@ -11,7 +11,6 @@ from starlette.responses import Response, StreamingResponse
 
 from ehlo import __version__
 from ehlo.lab.faults import Switch
-from ehlo.lab.lab import Lab
 from ehlo.lab.scenario import (
     DEFAULT,
     FAULT_STAGES,
@@ -23,15 +22,14 @@ from ehlo.lab.scenario import (
 )
 from ehlo.transcript import jsonl
 from ehlo.transcript.redaction import redact
-from ehlo.transcript.transcript import Transcript
 from ehlo.web.context import Context, Json, context_of
 from ehlo.web.messages import body_of, number_from
-from ehlo.web.sessions import session_document, session_to_json
 
 JsonObject = dict[str, Any]
 
-#: So many sessions after one are looked at to see whether its client came back.
-_MAX_LATER = 200
+#: What one request may list.
+_MAX_SESSIONS = 500
+_MAX_EVENTS = 5000
 
 
 def lab_to_json(context: Context) -> JsonObject:
@@ -63,44 +61,52 @@ def lab(request: Request) -> Response:
 
 def sessions(request: Request) -> Response:
     """The sessions, the newest first."""
-    lab = context_of(request).lab
-    start, limit = number_from(request, "start", 0), number_from(request, "limit", 50, 500)
-    total, numbers = lab.store.session_numbers(start, limit) if lab.store else (0, [])
-    shown = []
-    for number in numbers:
-        transcript = lab.store.transcript(number) if lab.store else None
-        if transcript is not None and lab.store is not None:
-            ids = lab.store.messages_of(number)
-            shown.append(session_to_json(number, transcript, ids, running=lab.is_running(number)))
-    return Json({"total": total, "sessions": shown})
+    context = context_of(request)
+    store = context.lab.store
+    start, limit = number_from(request, "start", 0), number_from(request, "limit", 50, _MAX_SESSIONS)
+    total, numbers = store.session_numbers(start, limit) if store else (0, [])
+    rows = [row for number in numbers if (row := context.readings.row(number)) is not None]
+    return Json({"total": total, "sessions": rows})
 
 
-def _session(request: Request) -> tuple[Lab, int, Transcript]:
-    lab = context_of(request).lab
+def _session_number(request: Request) -> int:
     number = int(request.path_params["number"])
-    transcript = lab.store.transcript(number) if lab.store and number < 2**62 else None
-    if transcript is None:
-        raise HTTPException(404, "There is no such session.")
-    return lab, number, transcript
+    if number >= 2**62:
+        raise _no_session()
+    return number
+
+
+def _no_session() -> HTTPException:
+    return HTTPException(404, "There is no such session.")
+
+
+def _part(request: Request) -> tuple[int, int]:
+    return number_from(request, "start", 0), number_from(request, "limit", 1000, _MAX_EVENTS)
 
 
 def session(request: Request) -> Response:
-    """One session: every line with its explanation, the steps in time, and what its client did wrong."""
-    lab, number, transcript = _session(request)
-    if lab.store is None:
-        raise HTTPException(404, "This lab keeps nothing.")
-    later = [
-        following
-        for each in range(number + 1, number + 1 + _MAX_LATER)
-        if (following := lab.store.transcript(each)) is not None
-    ]
-    ids = lab.store.messages_of(number)
-    return Json(session_document(number, transcript, ids, running=lab.is_running(number), later=later))
+    """One session: its lines with their explanations, the steps in time, and what its client did wrong. A long one
+    comes in parts."""
+    found = context_of(request).readings.document(_session_number(request), *_part(request))
+    if found is None:
+        raise _no_session()
+    return Json(found)
+
+
+def session_events(request: Request) -> Response:
+    """A part of a session: so many lines from one on, and the steps that end in them."""
+    found = context_of(request).readings.part(_session_number(request), *_part(request))
+    if found is None:
+        raise _no_session()
+    return Json(found)
 
 
 def transcript(request: Request) -> Response:
     """The transcript of a session as a file, without secrets."""
-    _, number, found = _session(request)
+    store, number = context_of(request).lab.store, _session_number(request)
+    found = store.transcript(number) if store else None
+    if found is None:
+        raise _no_session()
     out = StringIO()
     jsonl.write(redact(found), out)
     return Response(

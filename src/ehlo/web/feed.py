@@ -1,27 +1,32 @@
-"""What happens in the lab, told to open pages as server-sent events (WHATWG HTML, section 9.2)."""
+"""What happens in the lab, told to open pages as server-sent events (WHATWG HTML, section 9.2).
+
+Ten times a second, while a page is open, the feed looks at how far the sessions have come and tells of those that went
+on. It reads no session: whoever wants to see one asks for what is new in it. So a page costs the lab the same
+whatever the length of a session and however much is sent, and nothing is done for each event.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from ehlo.lab.lab import Lab, Watcher
 from ehlo.lab.policy import Message
-from ehlo.report.margin import LineExplainer
-from ehlo.transcript.event import Event
-from ehlo.transcript.redaction import Redactor
 from ehlo.transcript.transcript import Transcript
 from ehlo.web.messages import message_to_json
-from ehlo.web.sessions import event_to_json, session_to_json
 
 #: What a page that reads slowly may be behind; then it is told to fetch everything again.
 _MAX_BEHIND = 2000
 #: Keeps proxies and browsers from taking a quiet stream for a dead one, in seconds.
 _HEARTBEAT = 15.0
-#: Changes of the same kind within this time are told once, in seconds.
+#: Between two looks, in seconds: what happens in between is told at once.
 _CALM = 0.1
+#: So many sessions, and so many messages, are told of after one look. Of messages and ended sessions that are more,
+#: pages are told to fetch everything again, and then there is a longer pause.
+_MOST = 100
+_REST = 1.0
 
 _END = "end"
 
@@ -29,19 +34,21 @@ _END = "end"
 class Feed(Watcher):
     """Tells open pages what happens. Costs next to nothing while no page is open."""
 
+    attentive = False
+
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self.attentive = False
-        self._loop = asyncio.get_running_loop()
         self._pages: set[asyncio.Queue[str]] = set()
-        self._running: dict[int, _Live] = {}
-        self._due: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._running: dict[int, _Seen] = {}
+        self._ended: list[tuple[int, Transcript]] = []
+        self._arrived: list[str] = []
+        self._changed: set[str] = set()
 
     async def stream(self) -> AsyncIterator[str]:
         """The events for one page, until it closes or the lab ends."""
         queue: asyncio.Queue[str] = asyncio.Queue(_MAX_BEHIND + 1)
-        self._pages.add(queue)
-        self._look()
+        self._open(queue)
         try:
             yield "retry: 1000\n\n"
             while True:
@@ -55,106 +62,115 @@ class Feed(Watcher):
                 yield text
         finally:
             self._pages.discard(queue)
-            self._look()
 
-    def _look(self) -> None:
-        """What happens in each session costs time to hear of: only while a page is open."""
-        if self.attentive != bool(self._pages):
-            self.attentive = bool(self._pages)
-            self._lab.attend()
+    def _open(self, queue: asyncio.Queue[str]) -> None:
+        if not self._pages:
+            # Nobody was told, and whoever opens a page begins by asking for everything.
+            for seen in self._running.values():
+                seen.told = len(seen.transcript.events)
+            self._forget()
+        self._pages.add(queue)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+
+    def _forget(self) -> None:
+        self._ended.clear()
+        self._arrived.clear()
+        self._changed.clear()
 
     def close(self) -> None:
         """End all streams."""
         for queue in self._pages:
             _put(queue, _END)
+        if self._looking is not None:
+            self._looking.cancel()
 
-    def tell(self, event: str, make: Callable[[], Any] = dict) -> None:
-        """Tell all pages; what to tell is made only if there are any. On the lab's own thread."""
-        if not self._pages:
-            return
-        text = f"event: {event}\ndata: {json.dumps(make(), ensure_ascii=True)}\n\n"
-        for queue in self._pages:
+    def tell(self, event: str, data: Any) -> None:
+        """Tell all pages. On the lab's own thread."""
+        if self._pages:
+            self._write(self._pages, event, data)
+
+    @staticmethod
+    def _write(pages: Iterable[asyncio.Queue[str]], event: str, data: Any) -> None:
+        text = f"event: {event}\ndata: {json.dumps(data, ensure_ascii=True)}\n\n"
+        for queue in pages:
             _put(queue, text)
 
-    def tell_calmly(self, event: str) -> None:
-        """Tell all pages soon that something changed, once for many changes. From any thread."""
-        if self._pages:
-            self._loop.call_soon_threadsafe(self._tell_soon, event)
+    # What is new, ten times a second.
 
-    def _tell_soon(self, event: str) -> None:
-        if event not in self._due:
-            self._due.add(event)
-            self._loop.call_later(_CALM, self._tell_due, event)
+    async def _look(self) -> None:
+        while self._pages:
+            await asyncio.sleep(_CALM)
+            for event in sorted(self._changed):
+                self._changed.discard(event)
+                self.tell(event, {})
+            if len(self._arrived) > _MOST or len(self._ended) > _MOST:
+                self._forget()
+                self.tell("lost", {})
+                await asyncio.sleep(_REST)
+            else:
+                self._tell_messages()
+                self._tell_sessions()
 
-    def _tell_due(self, event: str) -> None:
-        self._due.discard(event)
-        self.tell(event)
+    def _tell_messages(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for id_ in arrived:
+            # It may have been deleted meanwhile.
+            stored = self._lab.store.message(id_) if self._lab.store is not None else None
+            if stored is not None:
+                self.tell("message", message_to_json(stored))
+
+    def _tell_sessions(self) -> None:
+        ended, self._ended = self._ended, []
+        for number, transcript in ended:
+            self._tell_session(number, transcript, ended=True)
+        grown = [number for number, seen in self._running.items() if len(seen.transcript.events) != seen.told]
+        for number in grown[:_MOST]:
+            # To the end of the row: of many, those come first that have waited longest.
+            seen = self._running[number] = self._running.pop(number)
+            seen.told = len(seen.transcript.events)
+            self._tell_session(number, seen.transcript, ended=False)
+
+    def _tell_session(self, number: int, transcript: Transcript, *, ended: bool) -> None:
+        events = transcript.events
+        seconds = events[-1].t if events else 0.0
+        self.tell("session", {"number": number, "event_count": len(events), "seconds": seconds, "ended": ended})
 
     # What the lab says.
 
     def began(self, number: int, transcript: Transcript) -> None:
         """A session has begun."""
-        self._running[number] = _Live(number, transcript)
-        self._tell_session(number)
-
-    def happened(self, number: int, event: Event) -> None:
-        """Something was recorded in a session."""
-        live = self._running.get(number)
-        if live is not None and self._pages:
-            for line in live.fresh():
-                self.tell("line", lambda line=line: line)  # type: ignore[misc]
-            if event.kind == "line" and event.who == "server" and event.stage in ("ehlo", "mail", "rcpt", "message"):
-                self._tell_session(number)
+        if self._lab.store is not None:
+            self._running[number] = _Seen(transcript)
 
     def ended(self, number: int) -> None:
         """A session is over."""
-        self._tell_session(number, running=False)
-        self._running.pop(number, None)
-
-    def _tell_session(self, number: int, *, running: bool = True) -> None:
-        live, store = self._running.get(number), self._lab.store
-        if live is not None and store is not None and self._pages:
-            ids = store.messages_of(number)
-            self.tell("session", lambda: session_to_json(number, live.transcript, ids, running=running))
+        seen = self._running.pop(number, None)
+        if seen is not None and self._pages:
+            self._ended.append((number, seen.transcript))
 
     def received(self, message: Message) -> None:
         """A message was taken."""
-        store = self._lab.store
-        if store is not None and self._pages:
-            stored = store.message(message.id)
-            if stored is not None:
-                self.tell("message", lambda: message_to_json(stored))
+        if self._pages:
+            self._arrived.append(message.id)
 
     def faults_changed(self) -> None:
-        """A fault came, went, was switched, or has struck."""
-        self.tell_calmly("faults")
+        """A fault came, went, was switched, or has struck. From any thread."""
+        self._changed.add("faults")
 
     def scenario_changed(self) -> None:
-        """Another scenario is in use."""
-        self.tell_calmly("scenario")
+        """Another scenario is in use. From any thread."""
+        self._changed.add("scenario")
 
 
-class _Live:
-    """A session that runs: how much of it has been told, without its secrets."""
+class _Seen:
+    """A session that runs, and of how many events pages have been told."""
 
-    __slots__ = ("_explainer", "_redactor", "_told", "number", "transcript")
+    __slots__ = ("told", "transcript")
 
-    def __init__(self, number: int, transcript: Transcript) -> None:
-        self.number = number
+    def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
-        self._redactor = Redactor()
-        self._explainer = LineExplainer()
-        self._told = 0
-
-    def fresh(self) -> list[dict[str, Any]]:
-        """What has not been told yet. What came before a page was open is passed over, but read for its secrets."""
-        events = self.transcript.events[self._told :]
-        first, self._told = self._told, self._told + len(events)
-        shown = [(index, self._redactor.redact(event)) for index, event in enumerate(events, first)]
-        return [
-            {"session": self.number, "index": index, "event": event_to_json(event, self._explainer)}
-            for index, event in shown
-        ]
+        self.told = 0
 
 
 def _put(queue: asyncio.Queue[str], text: str) -> None:

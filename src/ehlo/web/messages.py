@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
-from ehlo.web.context import Json, context_of
+from ehlo.web.context import MAX_BODY, Json, context_of
 
 JsonObject = dict[str, Any]
 
@@ -29,6 +30,10 @@ _VIEW_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+#: What browsers open connections for before they ask the policy: the hints of `<link>`, and frames. With no network
+#: these are of no other use, so others stand in for them that are parsed in the same places and do nothing.
+_CONNECTING = re.compile(r"<(/?)(link|i?frame)(?=[\s/>])", re.IGNORECASE | re.ASCII)
+_INERT = {"link": "basefont", "frame": "basefont", "iframe": "noembed"}
 
 
 def message_to_json(stored: Stored) -> JsonObject:
@@ -43,12 +48,23 @@ def message_to_json(stored: Stored) -> JsonObject:
         "Tags": list(stored.tags),
         "Size": stored.size,
         "Session": stored.session,
+        "Envelope": _envelope(stored),
     }
+
+
+def _envelope(stored: Stored) -> JsonObject:
+    """Who the message came from and went to: header fields may say otherwise, or nothing."""
+    return {"From": stored.sender, "To": list(stored.recipients)}
 
 
 async def body_of(request: Request) -> JsonObject:
     """The JSON object that a request brings; empty without a body. Raises `HTTPException`."""
-    raw = await request.body()
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            # Its length was not said in advance.
+            raise HTTPException(413, "The request is too large.")
     try:
         value = json.loads(raw) if raw.strip() else {}
     except (ValueError, RecursionError):
@@ -153,7 +169,7 @@ async def delete(request: Request) -> Response:
     """Delete messages; all of them without IDs."""
     ids = _words(await body_of(request), "IDs") or None
     _store(request).delete(ids)
-    context_of(request).feed.tell("deleted", lambda: {"IDs": ids} if ids else {})
+    context_of(request).feed.tell("deleted", {"IDs": ids} if ids else {})
     return PlainTextResponse("ok")
 
 
@@ -165,7 +181,7 @@ async def delete_found(request: Request) -> Response:
     store = _store(request)
     ids = [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
     store.delete(ids)
-    context_of(request).feed.tell("deleted", lambda: {"IDs": ids})
+    context_of(request).feed.tell("deleted", {"IDs": ids})
     return PlainTextResponse("ok")
 
 
@@ -195,7 +211,7 @@ def message(request: Request) -> Response:
             "Size": stored.size,
             "Username": stored.user,
             "Session": stored.session,
-            "Envelope": {"From": stored.sender, "To": list(stored.recipients)},
+            "Envelope": _envelope(stored),
         }
     )
 
@@ -253,8 +269,12 @@ def view_html(request: Request) -> Response:
             return "data:,"
         return f"data:{found[0]};base64,{base64.b64encode(found[2]).decode('ascii')}"
 
-    html = html_document(letter, embedded)
+    html = _CONNECTING.sub(_inert, html_document(letter, embedded))
     return Response(html, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _VIEW_POLICY})
+
+
+def _inert(tag: re.Match[str]) -> str:
+    return f"<{tag[1]}{_INERT[tag[2].lower()]}"
 
 
 def view_text(request: Request) -> Response:

@@ -39,13 +39,14 @@ class WebServer:
         from ehlo.web.app import make_app
         from ehlo.web.context import Context
         from ehlo.web.feed import Feed
+        from ehlo.web.readings import Readings
 
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, self.port), family=family)
         self.port = int(listener.getsockname()[1])
         self._feed = Feed(self._lab)
         self._lab.watch(self._feed)
-        app = make_app(Context(self._lab, self._feed, self._release), self._names | {host})
+        app = make_app(Context(self._lab, self._feed, Readings(self._lab), self._release), self._names | {host})
         config = uvicorn.Config(
             app,
             log_config=None,

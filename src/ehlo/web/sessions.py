@@ -1,57 +1,178 @@
-"""Sessions of the lab as JSON, for the page: one line in a list, or the whole conversation with its explanations."""
+"""Sessions of the lab as JSON, for the page: one line in a list, or the conversation with its explanations, in parts.
+
+    transcript ──> Reading: events without secrets, steps, what the list shows ──> JSON
+
+A reading goes on where it has stopped, so that a session which is looked at while it runs is not read from the
+beginning each time.
+"""
 
 from __future__ import annotations
 
-import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ehlo.diagnosis.duties import judge_client
 from ehlo.diagnosis.verdict import Finding
-from ehlo.report.margin import LineExplainer
+from ehlo.report.margin import LineExplainer, explain_line
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.event import Event
-from ehlo.transcript.exchanges import Exchange, exchanges
-from ehlo.transcript.redaction import redact
-from ehlo.transcript.transcript import Transcript
+from ehlo.transcript.exchanges import Exchange, ExchangeReader
+from ehlo.transcript.redaction import Redactor
+from ehlo.transcript.transcript import Header
 
 JsonObject = dict[str, Any]
 
 #: A line longer than this is not shown whole: the page is for reading.
 _MAX_TEXT = 4096
+#: Of the recipients and the messages of a session so many are named; how many there are is said.
+MAX_NAMED = 100
 
 
-def session_to_json(number: int, transcript: Transcript, messages: Sequence[str], *, running: bool) -> JsonObject:
-    """A session as a line in the list."""
-    steps = exchanges(transcript.events)
-    findings = judge_client(transcript, over=not running)
-    return {**_summary(number, transcript, steps, messages, running=running), "findings": _titles(findings)}
+class Reading:
+    """A session as far as it has been read. Each event is looked at once, however often somebody asks.
 
-
-def session_document(
-    number: int, transcript: Transcript, messages: Sequence[str], *, running: bool, later: Iterable[Transcript] = ()
-) -> JsonObject:
-    """A whole session: the line of the list, and all its events, steps and findings. Secrets are taken out.
-
-    `later` are the sessions after it, which show whether the client came back after a 4yz.
+    It keeps no message, which would stay in memory when the store has let it go.
     """
-    shown = redact(transcript)
-    steps = exchanges(shown.events)
-    explainer = LineExplainer()
+
+    def __init__(self, number: int, header: Header) -> None:
+        self.number = number
+        self.header = header
+        self.events: list[Event] = []
+        self.steps: list[Exchange] = []
+        self.helo = self.user = self.tls = self.reply = ""
+        self.senders: dict[str, None] = {}
+        self.recipients: dict[str, None] = {}
+        self.outcomes: set[str] = set()
+        self._redactor = Redactor()
+        self._exchanges = ExchangeReader()
+        self._explainer = LineExplainer()
+        self._explained: dict[int, str] = {}
+        self._ends: list[int] = []
+
+    def read_on(self, events: Sequence[Event]) -> None:
+        """Read what is new: `events` are all there are by now."""
+        for event in events[len(self.events) :]:
+            self._read(_without_content(event) if event.kind == "data" else self._redactor.redact(event))
+
+    def _read(self, event: Event) -> None:
+        number = len(self.events)
+        if event.stage == "auth":
+            # What a response means, only the lines before it tell.
+            self._explained[number] = self._explainer.explain(event)
+        if event.fact("user"):
+            self.user = self.user or event.fact("user")
+        if event.kind == "tls":
+            self.tls = event.fact("version") or self.tls
+        self.events.append(event)
+        step = self._exchanges.feed(event)
+        if step is not None:
+            self.steps.append(step)
+            self._ends.append(number)
+            self._note(step)
+
+    def _note(self, step: Exchange) -> None:
+        """Keep what the list shows of a step."""
+        delivered = step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok"
+        self.outcomes.add("delivered" if delivered else step.outcome)
+        if step.outcome == "refused":
+            self.reply = str(step.reply)
+        if step.command is None or step.command.kind != "line" or step.verb not in _NAMING:
+            return
+        try:
+            command = parse_command(step.command.data or b"")
+        except CommandError:
+            return
+        if step.verb == "MAIL" and command.path is not None:
+            # The last of several is the last that was named.
+            self.senders.pop(command.path.address, None)
+            self.senders[command.path.address] = None
+        elif step.verb == "RCPT" and command.path is not None:
+            self.recipients[command.path.address] = None
+        elif step.verb not in ("MAIL", "RCPT"):
+            self.helo = command.argument
+
+    def outcome(self, *, running: bool) -> str:
+        """How it went, in one word."""
+        if running:
+            return "running"
+        words = {"delivered": "delivered", "refused": "refused", "failed": "broken"}
+        return next((word for outcome, word in words.items() if outcome in self.outcomes), "nothing")
+
+    def explain(self, number: int) -> str:
+        """What an event means."""
+        explained = self._explained.get(number)
+        return explain_line(self.events[number]) if explained is None else explained
+
+    def steps_in(self, start: int, end: int) -> list[Exchange]:
+        """The steps whose last event is one of these."""
+        return self.steps[bisect_left(self._ends, start) : bisect_left(self._ends, end)]
+
+
+def _without_content(event: Event) -> Event:
+    size = event.facts.get("size", 0) if event.data is None else len(event.data)
+    return event._replace(data=None, facts={**event.facts, "size": size})
+
+
+#: The commands that name somebody.
+_NAMING = frozenset({"EHLO", "HELO", "LHLO", "MAIL", "RCPT"})
+
+
+def summary_to_json(reading: Reading, *, running: bool) -> JsonObject:
+    """A session as a line in the list, without what came of it later."""
     return {
-        **_summary(number, shown, steps, messages, running=running),
-        "events": [event_to_json(event, explainer) for event in shown.events],
-        "steps": [_step(step) for step in steps],
-        "findings": [
-            _finding(finding) for finding in judge_client(transcript, later, over=not running, now=time.time())
-        ],
+        "number": reading.number,
+        "started": datetime.fromtimestamp(reading.header.started, UTC).isoformat(timespec="milliseconds"),
+        "client": reading.header.target,
+        "helo": reading.helo,
+        "sender": next(reversed(reading.senders), ""),
+        "sender_count": len(reading.senders),
+        "recipients": list(reading.recipients)[:MAX_NAMED],
+        "recipient_count": len(reading.recipients),
+        "user": reading.user,
+        "tls": reading.tls,
+        "ended": not running,
+        "seconds": reading.events[-1].t if reading.events else 0.0,
+        "event_count": len(reading.events),
+        "outcome": reading.outcome(running=running),
+        "reply": reading.reply,
     }
 
 
-def event_to_json(event: Event, explainer: LineExplainer) -> JsonObject:
-    """One event, with what it means."""
+def part_to_json(reading: Reading, start: int, limit: int) -> JsonObject:
+    """So many events of a session from one on, and the steps that end in them."""
+    end = min(start + limit, len(reading.events))
+    return {
+        "start": start,
+        "events": [_event(reading, number) for number in range(start, end)],
+        "steps": [_step(step) for step in reading.steps_in(start, end)],
+    }
+
+
+def findings_to_json(findings: Iterable[Finding]) -> list[JsonObject]:
+    """What the client did wrong, in full."""
+    return [
+        {
+            "rule": finding.rule,
+            "title": finding.title,
+            "layer": finding.layer,
+            "why": finding.why,
+            "fix": list(finding.fix),
+            "refs": list(finding.refs),
+            "evidence": list(finding.evidence),
+        }
+        for finding in findings
+    ]
+
+
+def titles_to_json(findings: Iterable[Finding]) -> list[JsonObject]:
+    """The same for a line in the list."""
+    return [{"rule": finding.rule, "title": finding.title} for finding in findings]
+
+
+def _event(reading: Reading, number: int) -> JsonObject:
+    event = reading.events[number]
     return {
         "t": event.t,
         "first": event.first,
@@ -59,14 +180,14 @@ def event_to_json(event: Event, explainer: LineExplainer) -> JsonObject:
         "kind": event.kind,
         "stage": event.stage,
         "text": _text(event)[:_MAX_TEXT],
-        "explain": explainer.explain(event),
+        "explain": reading.explain(number),
         "fault": event.facts.get("fault") is True,
     }
 
 
 def _text(event: Event) -> str:
     if event.kind == "data":
-        return f"({len(event.data or b''):,} octets of message)"
+        return f"({int(event.fact('size')):,} octets of message)"
     if event.kind == "tls" and not event.fact("message"):
         return f"{event.fact('version')} {event.fact('cipher')}"
     if event.kind == "close":
@@ -76,78 +197,16 @@ def _text(event: Event) -> str:
     return str(event.fact("message") or "")
 
 
-def _summary(
-    number: int, transcript: Transcript, steps: list[Exchange], messages: Sequence[str], *, running: bool
-) -> JsonObject:
-    header, events = transcript.header, transcript.events
-    helo = sender = ""
-    recipients: list[str] = []
-    user = next((str(event.fact("user")) for event in events if event.fact("user")), "")
-    for step in steps:
-        if step.command is None or step.command.kind != "line":
-            continue
-        try:
-            command = parse_command(step.command.data or b"")
-        except CommandError:
-            continue
-        if step.verb in ("EHLO", "HELO", "LHLO"):
-            helo = command.argument
-        elif step.verb == "MAIL" and command.path is not None:
-            sender = command.path.address
-        elif step.verb == "RCPT" and command.path is not None and len(recipients) < 100:
-            recipients.append(command.path.address)
-    versions = [str(event.fact("version")) for event in events if event.kind == "tls" and event.fact("version")]
-    refusals = [step for step in steps if step.outcome == "refused" and step.reply is not None]
-    return {
-        "number": number,
-        "started": datetime.fromtimestamp(header.started, UTC).isoformat(timespec="milliseconds"),
-        "client": header.target,
-        "helo": helo,
-        "sender": sender,
-        "recipients": recipients,
-        "user": user,
-        "tls": versions[-1] if versions else "",
-        "ended": not running,
-        "seconds": events[-1].t if events else 0.0,
-        "messages": list(messages),
-        "outcome": "running" if running else _outcome(steps),
-        "reply": str(refusals[-1].reply) if refusals else "",
-    }
-
-
-def _outcome(steps: list[Exchange]) -> str:
-    if any(step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok" for step in steps):
-        return "delivered"
-    if any(step.outcome == "refused" for step in steps):
-        return "refused"
-    if any(step.outcome == "failed" for step in steps):
-        return "broken"
-    return "nothing"
-
-
 def _step(step: Exchange) -> JsonObject:
     command = step.command
+    # STARTTLS is a command and its reply, and then a handshake: two steps of one stage.
+    shaking = step.step is not None and step.step.kind == "tls"
     text = _text(command) if command is not None else "the greeting" if step.stage == "banner" else step.stage
     return {
         "stage": step.stage,
+        "name": "handshake" if shaking else step.stage,
         "at": step.began,
         "seconds": step.seconds,
         "ok": step.outcome in ("ok", "skipped"),
-        "text": text.strip()[:200],
-    }
-
-
-def _titles(findings: Iterable[Finding]) -> list[JsonObject]:
-    return [{"rule": finding.rule, "title": finding.title} for finding in findings]
-
-
-def _finding(finding: Finding) -> JsonObject:
-    return {
-        "rule": finding.rule,
-        "title": finding.title,
-        "layer": finding.layer,
-        "why": finding.why,
-        "fix": list(finding.fix),
-        "refs": list(finding.refs),
-        "evidence": list(finding.evidence),
+        "text": (_text(step.step) if shaking and step.step is not None else text).strip()[:200],
     }

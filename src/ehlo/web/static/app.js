@@ -12,8 +12,10 @@
 
 const PAGE = 50; // rows asked for at once
 const KEEP = 200; // rows of a list kept while events add to it
-const LINES = 1500; // lines of a conversation shown at first
-const STEPS = 80; // bars of a waterfall
+const LINES = 1500; // lines of a conversation asked for, and shown, at once
+const STEPS = 20; // bars of a waterfall shown at first
+const RECIPIENTS = 4; // of a session, named at first
+const MESSAGES = 10; // of a session, named at first
 const SOURCE = 500000; // characters of a message's source shown
 
 const state = {
@@ -27,7 +29,8 @@ const state = {
   scenarios: [],
   message: null, // the one that is open
   session: null,
-  allLines: false, // show more than LINES
+  lines: LINES, // as many lines of the conversation are wanted
+  unfolded: new Set(), // what of the open session is shown whole
   tab: "text", // the reader's choice, kept from message to message
   howto: "ehlo",
   refocus: "", // id of the row that gets the focus when the list is back
@@ -54,7 +57,7 @@ function dress(node, attrs, children) {
     if (typeof value === "function") node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false || child === "") continue;
     node.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
@@ -320,24 +323,54 @@ const loadMessage = loader(async () => {
   paint("messages", "detail");
 });
 
+let judging = 0; // how long the lab took the last time to look through the open session
+
+/** The open session: at first with its beginning, then without, since lines do not change. */
 const loadSession = loader(async () => {
   const { view, id } = state.route;
   if (view !== "sessions" || !id) return;
+  const old = state.session && state.session.asked === id && state.session.events ? state.session : null;
+  const asked = performance.now();
   let session;
   try {
-    session = await api("GET", `session/${encodeURIComponent(id)}`);
+    session = await api("GET", `session/${encodeURIComponent(id)}?limit=${old ? 0 : state.lines}`);
   } catch (error) {
     session = { failed: error.message };
   }
+  judging = performance.now() - asked;
   if (state.route.id !== id) return;
-  const old = state.session;
-  if (old && old.asked === id && old.events && session.events) {
-    // Lines may have come by event while the answer was on its way.
-    session.events.push(...old.events.slice(session.events.length));
-  }
+  if (old && old.started === session.started) Object.assign(session, { events: old.events, steps: old.steps });
+  else if (old && !session.failed) Object.assign(session, { events: [], steps: [] }); // another lab, another session
   state.session = { ...session, asked: id };
+  if (!session.failed) loadLines();
   paint("detail");
 });
+
+/** The lines that are wanted and not here yet. */
+const loadLines = loader(async () => {
+  const open = state.session;
+  const start = open && open.events ? open.events.length : 0;
+  const missing = open && open.events ? Math.min(state.lines, open.event_count) - start : 0;
+  if (missing <= 0) return;
+  const part = await api("GET", `session/${open.number}/events?start=${start}&limit=${missing}`);
+  if (!state.session || state.session.events !== open.events || start !== open.events.length) return;
+  open.events.push(...part.events);
+  open.steps.push(...part.steps);
+  state.session.event_count = Math.max(part.event_count, state.session.event_count);
+  if (part.events.length) loadLines();
+  paint("detail");
+});
+
+let judgeTimer = 0;
+
+/** What a running session's client does wrong so far. The longer that takes to find out, the more seldom it is asked. */
+function loadSessionSoon() {
+  if (judgeTimer) return;
+  judgeTimer = setTimeout(() => {
+    judgeTimer = 0;
+    loadSession();
+  }, Math.max(1000, 20 * judging));
+}
 
 function loadAll() {
   loadLab();
@@ -363,8 +396,7 @@ function listen() {
     setLive("reconnecting");
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000); // the browser has given up
   };
-  on("session", sessionCame);
-  on("line", lineCame);
+  on("session", sessionWentOn);
   on("message", messageCame);
   on("deleted", messagesWent);
   on("faults", loadFaults);
@@ -386,30 +418,17 @@ function messageCame(message) {
   paint("messages", "detail", "announce");
 }
 
-function sessionCame(session) {
-  const list = state.sessions;
-  if (list.start === 0 && list.loaded) {
-    const newest = list.rows.length ? list.rows[0].number : 0;
-    const known = list.rows.some((row) => row.number === session.number);
-    if (known || session.number > newest) if (upsert(list.rows, session, "number")) list.total += 1;
-  } else if (list.rows.some((row) => row.number === session.number)) upsert(list.rows, session, "number");
-  if (loadSessions.asking) loadSessions();
-  const open = state.session;
-  if (open && open.number === session.number) {
-    const { findings, ...summary } = session; // the open one has its findings in full
-    Object.assign(open, summary);
-    loadSession();
-  }
+/** The lab says how far a session has come; what it looks like is asked for where it is shown. */
+function sessionWentOn({ number, event_count, seconds, ended }) {
+  if (state.route.view === "sessions") loadSessions();
   loadLab();
-  paint("sessions", "detail");
-}
-
-function lineCame({ session, index, event }) {
   const open = state.session;
-  if (!open || open.number !== session || !open.events) return;
-  if (index > open.events.length) loadSession(); // some are missing
-  else open.events[index] = event;
-  paint("detail");
+  if (loadSession.asking && state.route.id === String(number)) loadSession();
+  if (!open || open.number !== number) return;
+  Object.assign(open, { event_count: Math.max(event_count, open.event_count), seconds });
+  loadLines();
+  if (ended) loadSession();
+  else loadSessionSoon();
 }
 
 function messagesWent({ IDs }) {
@@ -442,7 +461,7 @@ renderers.announce = () => {
   const [message] = arrived;
   byId("announce").textContent = arrived.length > 1
     ? `${arrived.length} new messages`
-    : `New message from ${person(message.From)}: ${message.Subject}`;
+    : `New message from ${person(message.From) || path(message.Envelope.From)}: ${message.Subject || "no subject"}`;
   arrived = [];
 };
 
@@ -488,7 +507,10 @@ function go() {
     const list = state[route.view];
     if (!route.id) Object.assign(list, { start: route.start }, route.view === "messages" ? { query: route.query } : {});
     if (!route.id || !list.loaded) (route.view === "messages" ? loadMessages : loadSessions)();
-    if (before.id !== route.id) state.allLines = false;
+    if (before.id !== route.id) {
+      state.lines = LINES;
+      state.unfolded.clear();
+    }
     (route.view === "messages" ? loadMessage : loadSession)();
   }
   if (route.view !== "messages" || !route.id) state.message = null; // opened again, it is read again
@@ -543,6 +565,7 @@ renderers.messages = () => {
   const open = message ? message.ID : route.id;
   reconcile(byId("message-rows"), list.rows, (row) => row.ID, (row) => JSON.stringify([row, row.ID === open, age(row.Created)]),
     (row) => messageRow(row, row.ID === open));
+  rove(byId("message-rows"));
   pager(byId("message-pager"), list, "messages");
   byId("delete-all").disabled = !state.lab || !state.lab.messages;
   const none = list.loaded && !list.rows.length;
@@ -556,18 +579,20 @@ renderers.messages = () => {
 };
 
 function messageRow(row, open) {
-  const to = [...(row.To || []), ...(row.Cc || [])].map(person).join(", ");
+  // What the header fields do not say, the envelope does.
+  const named = [...(row.To || []), ...(row.Cc || [])].map(person);
+  const to = (named.length ? named : row.Envelope.To).join(", ");
   return el("li", {},
     el("a", { class: row.Read ? "row" : "row unread", href: messageHash(row.ID), "data-testid": "message-row", "data-id": row.ID, "aria-current": open && "true" },
       el("span", { class: "first-line" },
-        el("span", { class: "from" }, person(row.From) || path("")),
+        el("span", { class: "from" }, person(row.From) || path(row.Envelope.From)),
         !row.Read && el("span", { class: "unseen" }, " (unread) "),
         timeOf(row.Created, age(row.Created))),
       el("span", { class: "second-line" },
         el("span", { class: "subject" }, row.Subject || "(no subject)"),
         (row.Tags || []).map((tag) => el("span", { class: "tag" }, tag)),
         row.Attachments > 0 && el("span", { class: "files" }, plural(row.Attachments, "file"))),
-      el("span", { class: "third-line" }, el("span", { class: "to" }, to ? `to ${to}` : "to nobody named"), " ", el("span", { class: "snippet" }, row.Snippet))));
+      el("span", { class: "third-line" }, el("span", { class: "to" }, `to ${to}`), " ", el("span", { class: "snippet" }, row.Snippet))));
 }
 
 renderers.sessions = () => {
@@ -575,6 +600,7 @@ renderers.sessions = () => {
   const open = state.route.view === "sessions" ? state.route.id : "";
   reconcile(byId("session-rows"), list.rows, (row) => row.number, (row) => JSON.stringify([row, String(row.number) === open]),
     (row) => sessionRow(row, String(row.number) === open));
+  rove(byId("session-rows"));
   pager(byId("session-pager"), list, "sessions");
   byId("no-sessions").hidden = !list.loaded || list.rows.length > 0;
   refocus(byId("session-rows"));
@@ -586,7 +612,7 @@ function sessionRow(row, open) {
       el("span", { class: "first-line" },
         el("span", { class: "number" }, row.number),
         outcome(row),
-        el("span", { class: "took" }, row.ended ? duration(row.seconds) : ""),
+        el("span", { class: "took" }, [row.message_count > 1 && plural(row.message_count, "message"), row.ended && duration(row.seconds)].filter(Boolean).join(" \u00b7 ")),
         timeOf(row.started, moment(row.started))),
       envelope(row),
       el("span", { class: "third-line" },
@@ -595,11 +621,32 @@ function sessionRow(row, open) {
 }
 
 /** Who writes to whom. Before MAIL nobody knows. */
-function envelope(session) {
-  if (!session.sender && !session.recipients.length) return el("span", { class: "envelope none" }, "no envelope");
-  return el("span", { class: "envelope" }, path(session.sender), el("span", { class: "arrow" }, " \u2192 "),
-    session.recipients.join(", ") || el("span", { class: "none" }, "no recipient"));
+function envelope(session, recipients = session.recipients.join(", ")) {
+  if (!session.sender_count && !session.recipient_count) return el("span", { class: "envelope none" }, "no envelope");
+  return el("span", { class: "envelope" }, path(session.sender),
+    session.sender_count > 1 && el("span", { class: "arrow" }, ` and ${plural(session.sender_count - 1, "other")}`),
+    el("span", { class: "arrow" }, " \u2192 "),
+    session.recipient_count ? recipients : el("span", { class: "none" }, "no recipient"));
 }
+
+/** The first of many, and a button for the others. `count` is how many there are: not all may be here. */
+function folded(name, items, count, most, between = ", ") {
+  const whole = state.unfolded.has(name) || items.length <= most + 1;
+  const some = whole ? items : items.slice(0, most);
+  const rest = count - some.length;
+  return [
+    some.map((item, index) => [index > 0 && between, item]),
+    rest > 0 && [" ", whole ? el("span", { class: "dim" }, `and ${rest} more`) : unfold(name, `and ${rest} more`)],
+  ];
+}
+
+const unfold = (name, words) => el("button", {
+  type: "button", class: "link", "data-testid": `unfold-${name}`,
+  onclick: () => {
+    state.unfolded.add(name);
+    paint("detail");
+  },
+}, words);
 
 const outcome = (session) => el("span", { class: `outcome ${session.outcome}` }, session.outcome);
 
@@ -628,6 +675,15 @@ function refocus(list) {
 }
 
 const rowsOf = (list) => [...list.querySelectorAll(".row, .scenario-item")];
+
+const chosen = (row) => row.matches("[aria-current], [aria-pressed=true]");
+
+/** A list is one stop of the Tab key, at the row that has the focus or else the open one; keys move inside it. */
+function rove(list) {
+  const rows = rowsOf(list);
+  const stop = rows.find((row) => row === document.activeElement) || rows.find(chosen) || rows[0];
+  for (const row of rows) row.tabIndex = row === stop ? 0 : -1;
+}
 
 // ---------------------------------------------------------------------------------------------- detail
 
@@ -664,7 +720,7 @@ function hint(view) {
   return el("div", { class: "idle" },
     el("p", {}, view === "messages" ? "No message is open." : "No session is open."),
     el("p", {}, key("j"), " ", key("k"), " to move, ", key("Enter"), " to open, ", key("?"), " for the rest"),
-    view === "messages" && el("p", {}, el("button", { type: "button", class: "plain", onclick: showHowto }, "How to send mail here")));
+    view === "messages" && el("p", {}, el("button", { type: "button", class: "link", "data-testid": "howto", onclick: showHowto }, "How to send mail here")));
 }
 
 function showHowto() {
@@ -741,6 +797,7 @@ function tabList(label, names, current, choose, prefix = "tab") {
       buttons[index].setAttribute("aria-selected", String(other === id));
       buttons[index].tabIndex = other === id ? 0 : -1;
     });
+    reveal(list, buttons.find((button) => button.tabIndex === 0));
     choose(id);
   }
   function onkeydown(event) {
@@ -751,7 +808,30 @@ function tabList(label, names, current, choose, prefix = "tab") {
     buttons[next].focus();
     select(names[next][0]);
   }
-  return el("div", { class: "tabs", role: "tablist", "aria-label": label, onkeydown }, buttons);
+  const list = sideways(el("div", { class: "tabs", role: "tablist", "aria-label": label, onkeydown }, buttons));
+  new ResizeObserver(() => reveal(list, buttons.find((button) => button.tabIndex === 0))).observe(list);
+  return list;
+}
+
+/** What can be too wide for its place: its edges show on which side it goes on. */
+function sideways(node) {
+  function hint() {
+    node.classList.toggle("before", node.scrollLeft > 2);
+    node.classList.toggle("behind", node.scrollWidth - node.clientWidth - node.scrollLeft > 2);
+  }
+  node.classList.add("sideways");
+  node.addEventListener("scroll", hint);
+  new ResizeObserver(hint).observe(node);
+  new MutationObserver(hint).observe(node, { childList: true, characterData: true, subtree: true });
+  return node;
+}
+
+/** Bring a tab into view, clear of the edges; from the side alone: the page itself stays where it is. */
+function reveal(list, tab) {
+  const edge = 44;
+  const left = tab.offsetLeft - edge;
+  const right = tab.offsetLeft + tab.offsetWidth + edge - list.clientWidth;
+  list.scrollLeft = Math.max(Math.min(list.scrollLeft, left), right);
 }
 
 /** Show one tab. Those that have to be fetched first may be overtaken by another choice. */
@@ -794,7 +874,7 @@ async function sourcePanel(message, where) {
     el("p", { class: "panel-bar" },
       el("a", { href: `/api/v1/${where}/raw`, download: "message.eml" }, "Download"),
       el("span", { class: "dim" }, source.length > SOURCE ? ` ${octets(message.Size)}, of which the beginning is shown` : ` ${octets(message.Size)}`)),
-    el("pre", { class: "source" }, source.slice(0, SOURCE)));
+    sideways(el("pre", { class: "source" }, source.slice(0, SOURCE))));
 }
 
 async function checksPanel(message, where) {
@@ -802,7 +882,7 @@ async function checksPanel(message, where) {
   if (!checks.length) return el("p", { class: "fine" }, "Nothing to complain about.");
   return el("ul", { class: "checks" }, checks.map((check) => el("li", { class: check.level },
     el("span", { class: "level" }, check.level),
-    el("div", {}, el("strong", {}, check.title), check.detail && el("p", {}, check.detail)))));
+    el("div", {}, el("strong", {}, check.title), check.detail && el("p", {}, check.detail), check.ref && el("p", { class: "ref" }, check.ref)))));
 }
 
 function attachmentsPanel(message, where) {
@@ -870,7 +950,7 @@ async function deleteAll() {
 // ---------------------------------------------------------------------------------------------- a session
 
 function renderSession(session) {
-  frame(`session/${session.number}`, () => [
+  frame(`session/${session.number}/${session.started}`, () => [
     backLink("sessions"),
     el("header", { class: "head", id: "session-head" }),
     el("section", { class: "findings", id: "findings", "aria-label": "What your client did" }),
@@ -879,15 +959,26 @@ function renderSession(session) {
     el("ol", { class: "conversation", id: "conversation", "data-testid": "conversation" }),
     el("div", { id: "more-lines" }),
   ]);
-  const { events, steps, findings, ...summary } = session;
-  fill(byId("session-head"), summary, () => sessionHead(session));
+  const { events, steps, findings, event_count, ...summary } = session;
+  fill(byId("session-head"), [summary, [...state.unfolded]], () => sessionHead(session));
   fill(byId("findings"), [findings, session.ended], () => findingsOf(session));
   renderTiming(session);
-  const lines = state.allLines ? events : events.slice(0, LINES);
-  reconcile(byId("conversation"), lines, (line, index) => index,
-    (line) => `${line.t} ${line.who} ${line.fault} ${line.text}\n${line.explain}`, (line, index) => conversationLine(line, events[index - 1]));
-  fill(byId("more-lines"), lines.length < events.length && events.length, () => lines.length < events.length
-    && el("button", { type: "button", onclick: () => { state.allLines = true; paint("detail"); } }, `Show ${events.length - lines.length} more lines`));
+  addLines(byId("conversation"), events);
+  const rest = event_count - state.lines;
+  fill(byId("more-lines"), rest, () => rest > 0
+    && el("button", { type: "button", "data-testid": "more-lines", onclick: () => wantLines(state.lines + LINES) }, `Show ${Math.min(rest, LINES)} more of ${event_count} lines`));
+}
+
+/** Lines are added and never change. */
+function addLines(conversation, events) {
+  const there = conversation.childElementCount;
+  conversation.append(...events.slice(there).map((line, index) => conversationLine(line, events[there + index - 1])));
+}
+
+function wantLines(count) {
+  state.lines = Math.max(state.lines, count);
+  loadLines();
+  paint("detail");
 }
 
 function sessionHead(session) {
@@ -901,12 +992,12 @@ function sessionHead(session) {
     session.reply && el("p", { class: "decisive mono" }, visible(session.reply)),
     el("dl", { class: "facts" },
       fact("Client", el("span", { class: "mono" }, session.client, session.helo && ` \u00b7 ${visible(session.helo)}`)),
-      fact("Envelope", el("span", { class: "mono" }, envelope(session))),
+      fact("Envelope", el("span", { class: "mono" }, envelope(session, folded("recipients", session.recipients, session.recipient_count, RECIPIENTS)))),
       fact("User", session.user),
       fact("TLS", session.tls || "none"),
       fact("Began", `${stamp(session.started)}${session.ended ? `, took ${duration(session.seconds)}` : ""}`),
       messages.length > 0 && fact(messages.length > 1 ? "Messages" : "Message",
-        messages.map((id, index) => [index > 0 && ", ", el("a", { href: messageHash(id), "data-testid": "to-message" }, messages.length > 1 ? `message ${index + 1}` : "open it")]).flat())),
+        el("span", { class: "links" }, folded("messages", messages.map((id, index) => el("a", { href: messageHash(id), "data-testid": "to-message", "aria-label": `Message ${index + 1}` }, messages.length > 1 ? index + 1 : "open it")), session.message_count, MESSAGES, " ")))),
   ];
 }
 
@@ -923,7 +1014,7 @@ function findingBox(finding) {
     el("p", {}, finding.why),
     finding.fix.length > 0 && el("ul", {}, finding.fix.map((fix) => el("li", {}, fix))),
     el("p", { class: "dim refs" }, finding.refs.join(", "),
-      finding.evidence.length > 0 && el("button", { type: "button", class: "plain", onclick: () => showLine(finding.evidence[0]) },
+      finding.evidence.length > 0 && el("button", { type: "button", class: "link", onclick: () => showLines(finding.evidence) },
         finding.evidence.length > 1 ? "Show the lines" : "Show the line")));
 }
 
@@ -932,9 +1023,22 @@ function markEvidence(indexes, on) {
   for (const index of indexes) if (lines[index]) lines[index].classList.toggle("evidence", on);
 }
 
-function showLine(index) {
-  const line = byId("conversation").children[index];
-  if (line) line.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+/** Bring the first of these lines into view; what is far down has to be fetched first. */
+async function showLines(indexes) {
+  const [first] = indexes;
+  const open = state.session;
+  const there = () => byId("conversation") && byId("conversation").children[first];
+  if (first >= state.lines) wantLines(Math.ceil((first + 1) / LINES) * LINES);
+  for (let tries = 0; !there() && tries < 100 && state.session && state.session.events === open.events; tries += 1) {
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+  if (!there()) return;
+  markEvidence(indexes, true);
+  // Lines that were never in view have no height yet: where this one is shows when those around it are drawn.
+  for (let frame = 0; frame < 3 && there(); frame += 1) {
+    there().scrollIntoView({ block: "center" });
+    await new Promise(requestAnimationFrame);
+  }
 }
 
 const SIGNS = { client: "C:", server: "S:", net: "\u00b7" };
@@ -954,11 +1058,12 @@ function conversationLine(line, before) {
 function renderTiming(session) {
   const node = byId("timing");
   const width = Math.max(240, Math.floor(node.clientWidth || 600));
-  const steps = session.steps.slice(0, STEPS);
-  fill(node, [steps, width], () => steps.length > 0 && [
+  const steps = state.unfolded.has("steps") ? session.steps : session.steps.slice(0, STEPS);
+  const rest = session.steps.length - steps.length;
+  fill(node, [steps.length, rest, width, session.number], () => steps.length > 0 && [
     el("h3", {}, "Timing"),
     waterfall(steps, width),
-    session.steps.length > STEPS && el("p", { class: "dim" }, `and ${session.steps.length - STEPS} more steps`),
+    rest > 0 && el("p", {}, unfold("steps", `and ${plural(rest, "step")} more`)),
   ]);
 }
 
@@ -976,11 +1081,11 @@ const finely = (seconds) => (seconds < 0.0001 ? "<0.1 ms" : seconds < 0.01 ? `${
 const scaleText = (at) => (at === 0 ? "0" : at < 1 ? `${+(at * 1000).toFixed(1)} ms` : `${+at.toFixed(1)} s`);
 
 function waterfall(steps, width) {
-  const left = 68, right = 62, row = 22, top = 20;
+  const left = 76, right = 62, row = 22, top = 20;
   const end = Math.max(0.001, ...steps.map((step) => step.at + step.seconds));
   const x = (seconds) => left + (seconds / end) * (width - left - right);
   const height = top + steps.length * row;
-  const label = `Timing: ${steps.map((step) => `${step.stage} ${duration(step.seconds)}${step.ok ? "" : ", failed"}`).join("; ")}`;
+  const label = `Timing: ${steps.map((step) => `${step.name} ${duration(step.seconds)}${step.ok ? "" : ", failed"}`).join("; ")}`;
   return svg("svg", { class: "waterfall", "data-testid": "waterfall", role: "img", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` },
     ticks(end).map((at) => [
       svg("line", { class: "grid", x1: x(at), x2: x(at), y1: top - 4, y2: height }),
@@ -989,8 +1094,8 @@ function waterfall(steps, width) {
     steps.map((step, index) => {
       const y = top + index * row;
       return svg("g", { class: step.ok ? "step" : "step bad" },
-        svg("title", {}, `${step.stage}, ${duration(step.seconds)}: ${step.text}`),
-        svg("text", { class: "stage", x: 0, y: y + 15 }, step.stage),
+        svg("title", {}, `${step.name}, ${duration(step.seconds)}: ${step.text}`),
+        svg("text", { class: "stage", x: 0, y: y + 15 }, step.name),
         svg("rect", { x: x(step.at), y: y + 6, width: Math.max(2, x(step.seconds) - left), height: row - 11, rx: 2 }),
         svg("text", { class: "ms", x: width, y: y + 15, "text-anchor": "end" }, finely(step.seconds)));
     }));
@@ -1023,11 +1128,18 @@ renderers.faults = () => {
   const matching = all.filter((one) => wanted.every((word) => `${one.name} ${one.title} ${one.description} ${one.persona || ""}`.toLowerCase().includes(word)));
   const current = lab ? lab.scenario : null;
   reconcile(byId("scenarios"), matching, (one) => one.name, (one) => JSON.stringify([one, one.name === current]), (one) => scenarioItem(one, one.name === current));
+  rove(byId("scenarios"));
 };
 
 function currentScenario(lab) {
-  if (!lab.scenario) return [el("h2", {}, "A server that behaves"), el("p", {}, "No scenario is in use. The faults below, if any, are yours.")];
-  return [el("h2", {}, lab.title), el("p", {}, lab.description)];
+  const words = lab.scenario ? [lab.title, lab.description] : ["A server that behaves", "No scenario is in use. The faults below, if any, are yours."];
+  return [el("h2", {}, words[0]), el("p", {}, words[1]), el("button", { type: "button", class: "link to-scenarios", onclick: showScenarios }, "Choose another scenario")];
+}
+
+/** On a narrow page the scenarios are below the faults. */
+function showScenarios() {
+  byId("scenario-label").scrollIntoView();
+  byId("scenario-filter").focus({ preventScroll: true });
 }
 
 function scenarioItem(one, current) {
@@ -1146,7 +1258,7 @@ function samples() {
 
 function howto() {
   const all = samples();
-  const code = el("pre", { class: "sample", tabindex: 0 });
+  const code = sideways(el("pre", { class: "sample", tabindex: 0 }));
   const show = (id) => {
     state.howto = id;
     code.textContent = all.find(([name]) => name === id)[2];
@@ -1183,11 +1295,17 @@ function move(step) {
   if (!list.offsetParent) return false;
   const rows = rowsOf(list);
   const focused = rows.indexOf(document.activeElement);
-  const from = focused >= 0 ? focused : rows.findIndex((row) => row.matches("[aria-current], [aria-pressed=true]"));
+  const from = focused >= 0 ? focused : rows.findIndex(chosen);
   const at = from >= 0 ? from + step : 0;
   const row = rows[Math.min(rows.length - 1, Math.max(0, at))];
   if (row) row.focus();
   return Boolean(row);
+}
+
+/** To the first or the last row, if a row has the focus. */
+function moveToEnd(last) {
+  const rows = rowsOf(currentList());
+  return rows.includes(document.activeElement) && move(last ? rows.length : -rows.length);
 }
 
 function back() {
@@ -1213,6 +1331,8 @@ const KEYS = {
   k: () => move(-1),
   ArrowDown: () => inList() && move(1),
   ArrowUp: () => inList() && move(-1),
+  Home: () => moveToEnd(false),
+  End: () => moveToEnd(true),
   Escape: back,
   "/": focusSearch,
   "?": () => byId("help").showModal(),
@@ -1233,7 +1353,7 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || byId("help").open) return;
   if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
     if (event.key === "Escape") event.target.blur();
-    else if (event.key === "ArrowDown" && event.target.id === "search" && move(1)) event.preventDefault();
+    else if (event.key === "ArrowDown" && event.target.type === "search" && move(1)) event.preventDefault();
     return;
   }
   const act = Object.hasOwn(KEYS, event.key) && KEYS[event.key];
@@ -1280,6 +1400,7 @@ function start() {
     type: "button", "data-testid": "preset", "data-preset": id, onclick: () => addFault({ title, ...fault }, byId("fault-error")),
   }, title)));
   document.addEventListener("keydown", onKey);
+  for (const list of ["message-rows", "session-rows", "scenarios"]) byId(list).addEventListener("focusin", () => rove(byId(list)));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) loadAll(); });
   addEventListener("hashchange", go);
   new ResizeObserver(() => paint("detail")).observe(byId("detail"));
