@@ -275,4 +275,4 @@ def test_the_time_grows_with_the_size_alone(piece: str) -> None:
         return count
 
     steps(100)
-    assert steps(3000) < 25 * steps(300) + 20_000
+    assert steps(1000) < 25 * steps(100) + 20_000
