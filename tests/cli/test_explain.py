@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.resources import files
@@ -117,8 +118,15 @@ def test_words_need_no_quotes(explain: Explain) -> None:
 def test_a_reply_that_no_rule_knows(explain: Explain) -> None:
     (result,) = document(explain("--json", "550 Zwölf Boxkämpfer"))["results"]
     (finding,) = result["verdict"]["findings"]
-    assert finding["certainty"] == "likely"
+    assert (finding["rule"], finding["certainty"]) == ("refused-unexplained", "possible")
     assert finding["meaning"]
+    # That it is about a recipient, or comes after RCPT, nobody says.
+    assert result["stage"] is finding["stage"] is None
+    assert finding["layer"] == "server"
+    assert explain("554 mail.example.com Zwölf Boxkämpfer").startswith("✗ server · The server refuses for good")
+    assert explain("450 4.7.999 Zwölf Boxkämpfer").startswith("✗ server · The server refuses for now")
+    # Where the text says it, the stage's own rule stands.
+    assert "content-refused" in explain("554 Zwölf Boxkämpfer (in reply to end of DATA command)")
 
 
 @pytest.mark.parametrize(
@@ -177,11 +185,45 @@ def test_a_packed_log(explain: Explain, tmp_path: Path) -> None:
     assert explain(str(tmp_path / "mail.log.1.gz")) == explain("-", given=FILES["mail.log"].encode())
 
 
+def test_a_packed_log_that_is_damaged(explain: Explain, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08rubbish")
+    assert "nothing of it can be unpacked" in explain(str(tmp_path / "a.gz"), status=2)
+    lines = [f"{line} {os.urandom(40).hex()}\n".encode() for line in FILES["mail.log"].splitlines()] * 500
+    packed = gzip.compress(b"".join(lines))
+    (tmp_path / "b.gz").write_bytes(packed[: len(packed) // 2])
+    assert main(["explain", str(tmp_path / "b.gz")]) == 0
+    out, err = capfd.readouterr()
+    assert 0 < int(out.partition(" ")[0]) < 1500
+    assert err == "ehlo explain: the packed log is damaged or cut off: what follows the damage is missing.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("kind", ["reply", "session", "exception", "bounce", "log"])
+def test_text_in_wide_characters(encoding: str, kind: str, explain: Explain, tmp_path: Path) -> None:
+    """As PowerShell writes it."""
+    text, rule = KINDS[kind]
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "it").write_bytes((mark + text.replace("\n", "\r\n")).encode(encoding))
+    found = document(explain("--json", str(tmp_path / "it")))
+    assert (found["kind"], found["results"][0]["verdict"]["findings"][0]["rule"]) == (kind, rule)
+
+
+def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+    (tmp_path / "it").write_text("".join(f"550 5.1.1 <user{number}@example.com>: unknown\n" for number in range(300)))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "ehlo", "explain", str(tmp_path / "it")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert done.stderr == b""
+
+
 def test_a_log_is_grouped(explain: Explain) -> None:
     log = FILES["mail.log"].encode()
     shown = explain("--top", "1", "-", given=log)
     assert shown.startswith("3 failures, 2 causes\n\n      2 ×  2026-03-01 09:31 to 2026-03-01 09:52\n")
-    assert shown.endswith("\n1 more causes; --top 2 shows all.\n")
+    assert shown.endswith("\n1 more cause; --top 2 shows all.\n")
+    assert explain("-", given=log.splitlines()[1]).startswith("1 failure, 1 cause\n")
     assert "    line  3, 4\n" in shown
     assert "    line  3: 2026-03-01T09:31:07" in explain("-v", "-", given=log)
 

@@ -92,7 +92,7 @@ POSTFIX = (
         " not accept mail (nullMX))",
     ),
     (
-        "out mail-loop 5.4.6 dns * user@example.com -",
+        "out loops-back 5.4.6 connect loops-back user@example.com -",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {NONE}, dsn=5.4.6, status=bounced (mail for example.com"
         " loops back to myself)",
     ),
@@ -127,9 +127,30 @@ POSTFIX = (
         " was not offered by host mx.example.com[192.0.2.1])",
     ),
     (
-        "out certificate-not-verified 4.7.5 starttls certificate-required user@example.com mx.example.com",
+        "out next-certificate 4.7.5 starttls next-server-certificate user@example.com mx.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.7.5, status=deferred (Server certificate not"
         " verified)",
+    ),
+    (
+        "out no-common-mechanism 4.7.0 auth no-common-mechanism user@example.com mx.example.com",
+        f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.7.0, status=deferred (SASL authentication"
+        " failed; cannot authenticate to server mx.example.com[192.0.2.1]: no mechanism available)",
+    ),
+    (
+        "in client-tls-failed - starttls remote-client-tls - -",
+        f"{P}/smtpd[123]: warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:statem.c:2220:",
+    ),
+    (
+        "out tls-failed - starttls tls-no-common-cipher - -",
+        f"{P}/smtp[123]: warning: TLS library problem: error:0A000410:SSL routines::sslv3 alert handshake failure:x:",
+    ),
+    (
+        "in server-stopped - connect login-not-set-up - -",
+        f"{P}/smtpd[123]: fatal: no SASL authentication mechanisms",
+    ),
+    (
+        "out server-stopped - connect server-stopped - -",
+        f"{P}/smtp[123]: fatal: open database /etc/postfix/transport.db: No such file or directory",
     ),
     (
         "out 0 5.1.1 - recipient-unknown bob@example.com -",
@@ -306,6 +327,19 @@ EXIM = (
         "out starttls-not-offered - starttls starttls-not-offered user@example.com mx.example.com",
         f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup T=remote_smtp defer (-38) H=mx.example.com [192.0.2.1]:"
         " a TLS session is required, but the server did not offer TLS support",
+    ),
+    (
+        "out 451 - - delivery-suspended user@example.com -",
+        f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup T=remote_smtp defer (-53): retry time not reached for"
+        " any host for 'example.com'",
+    ),
+    (
+        "in 0 - banner no-reverse-name - 198.51.100.7",
+        f"{X} no host name found for IP address 198.51.100.7",
+    ),
+    (
+        "in 0 - banner name-not-confirmed - 198.51.100.7",
+        f"{X} no IP address found for host mail.example.net (during SMTP connection from [198.51.100.7]:4711)",
     ),
     (
         "out no-such-host - dns no-such-host user@example.com -",
@@ -533,8 +567,6 @@ CHATTER = (
     f"{X} 1t7abc-000Abc-2D <= a@example.net H=mail.example.net [198.51.100.1] P=esmtps S=1234",
     f'{X} 1t7abc-000Abc-2D => user@example.com R=dnslookup T=remote_smtp H=mx.example.com [192.0.2.1] C="250 OK"',
     f"{X} 1t7abc-000Abc-2D Completed",
-    f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup T=remote_smtp defer (-53): retry time not reached for any"
-    " host for 'example.com'",
     f"{S} 4A4A00Bc012345: from=<a@example.net>, size=1234, class=0, nrcpts=1, relay=mail.example.net [198.51.100.1]",
     f"{S} 4A4A00Bc012345: to=<user@example.com>, mailer=esmtp, relay=mx.example.com. [192.0.2.1], dsn=2.0.0, stat=Sent"
     " (OK 1234)",

@@ -56,8 +56,19 @@ smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password req
          'Traceback (most recent call last):\n  File "mail.py", line 3, in <module>\n'
          '  File "/usr/lib/python3.11/smtplib.py", line 739, in login\n'
          "smtplib.SMTPServerDisconnected: Connection unexpectedly closed", error="closed", stage="auth"),
-    said("smtplib", "closed-before-greeting",
-         "smtplib.SMTPServerDisconnected: Connection unexpectedly closed", error="closed", stage="banner"),
+    said("smtplib", "lost-somewhere",
+         "smtplib.SMTPServerDisconnected: Connection unexpectedly closed", error="closed"),
+    said("smtplib", "not-connected", "smtplib.SMTPServerDisconnected: please run connect() first"),
+    said("smtplib", "silent-somewhere", "TimeoutError: timed out", error="timed-out"),
+    said("smtplib", "silent-somewhere", "socket.timeout: timed out", error="timed-out"),
+    said("smtplib", "connection-timed-out",
+         '  File "/usr/lib/python3.12/smtplib.py", line 319, in _get_socket\n    return socket.create_connection(\n'
+         '  File "/usr/lib/python3.12/socket.py", line 851, in create_connection\n    raise exceptions[0]\n'
+         "TimeoutError: timed out", error="timed-out", stage="connect"),
+    said("smtplib", "imap-server-answers",
+         "smtplib.SMTPConnectError: (-1, b'[CAPABILITY IMAP4rev1 IDLE] Dovecot ready.')", stage="banner"),
+    said("smtplib", "connection-refused",
+         "ConnectionRefusedError: [WinError 10061] Es konnte keine Verbindung hergestellt werden", error="refused"),
     said("smtplib", "auth-not-offered",
          "smtplib.SMTPNotSupportedError: SMTP AUTH extension not supported by server.", stage="auth"),
     said("smtplib", "starttls-not-offered",
@@ -93,6 +104,15 @@ smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password req
     said("aiosmtplib", "connection-timed-out",
          "aiosmtplib.errors.SMTPConnectTimeoutError: Timed out connecting to smtp.example.com on port 25",
          error="timed-out", stage="connect", server="smtp.example.com"),
+    said("django", "closed-before-greeting", """
+  File "/venv/django/core/mail/backends/smtp.py", line 90, in open
+    self.connection = self.connection_class(
+  File "/usr/lib/python3.12/smtplib.py", line 255, in __init__
+    (code, msg) = self.connect(host, port)
+  File "/usr/lib/python3.12/smtplib.py", line 405, in getreply
+    raise SMTPServerDisconnected("Connection unexpectedly closed")
+smtplib.SMTPServerDisconnected: Connection unexpectedly closed
+""", error="closed", stage="banner"),
     said("django", "tls-required", r"""
   File "/site-packages/django/core/mail/backends/smtp.py", line 131, in send_messages
     sent = self._send(message)
@@ -138,6 +158,17 @@ Error: Invalid login: 535-5.7.8 Username and Password not accepted. For more inf
     said("nodemailer", "login-impossible",
          "Error: Missing credentials for \"PLAIN\"\n    at SMTPConnection._formatError {\n  code: 'EAUTH',\n"
          "  command: 'API'\n}", error="login-impossible", stage="auth"),
+    said("nodemailer", "host-setting-wrong",
+         "Error: queryA EBADNAME mail.example.com:465\n    at QueryReqWrap.onresolve [as oncomplete] (node:dns:228) {"
+         "\n  code: 'EDNS',\n  command: 'CONN'\n}"),
+    said("nodemailer", "host-setting-wrong", "Error: getaddrinfo ENOTFOUND smtp://mail.example.com"),
+    said("nodemailer", "lost-somewhere", "read ECONNRESET", error="reset"),
+    said("nodemailer", "closed-before-greeting",
+         "Error: read ECONNRESET\n    at TCP.onStreamRead (node:internal/stream_base_commons:217:20) {\n"
+         "  code: 'ESOCKET',\n  syscall: 'read',\n  command: 'CONN'\n}", error="reset", stage="banner"),
+    said("nodemailer", "pop3-server-answers",
+         "Error: Invalid greeting. response=+OK ready: +OK ready\n    at SMTPConnection._formatError (index.js:1)",
+         stage="banner"),
     said("nodemailer", "no-such-host",
          "Error: getaddrinfo ENOTFOUND smtp.exmaple.com\n    at GetAddrInfoReqWrap.onlookup [as oncomplete]"
          " (node:dns:107:26) {\n  code: 'EDNS'\n}", error="no-such-host", server="smtp.exmaple.com"),
@@ -167,6 +198,19 @@ Error: Invalid login: 535-5.7.8 Username and Password not accepted. For more inf
     said("phpmailer", "certificate-not-verified",
          "stream_socket_enable_crypto(): SSL operation failed with code 1. OpenSSL Error messages: error:1416F086:SSL"
          " routines:tls_process_server_certificate:certificate verify failed", certificate="not-verified"),
+    said("phpmailer", "certificate-not-verified",
+         "stream_socket_enable_crypto(): SSL operation failed with code 1. OpenSSL Error messages:\n"
+         "error:0A000086:SSL routines::certificate verify failed", certificate="not-verified"),
+    said("phpmailer", "connection-failed",
+         "SMTP connect() failed. https://github.com/PHPMailer/PHPMailer/wiki/Troubleshooting", error="connect-failed"),
+    said("phpmailer", "socket-not-permitted",
+         "SMTP ERROR: Failed to connect to server: Permission denied (13)\nSMTP connect() failed.",
+         error="not-permitted"),
+    said("wordpress", "credentials-wrong",
+         "PHP Warning: SMTP Error: Could not authenticate. in /var/www/wp-includes/PHPMailer/SMTP.php on line 1"),
+    said("laravel", "tls-required",
+         '[2026-03-01 10:00:00] production.ERROR: Expected response code "250" but got code "530", with message "530'
+         ' 5.7.0 Must issue a STARTTLS command first" {"exception":"[object] (Symfony..."}', code=530),
     said("phpmailer", "no-such-host",
          "SMTP ERROR: Failed to connect to server: php_network_getaddresses: getaddrinfo failed: Name or service not"
          " known (0)", error="no-such-host"),
@@ -201,6 +245,14 @@ com.sun.mail.util.MailConnectException: Couldn't connect to host, port: smtp.exa
   nested exception is:
 \tjava.net.ConnectException: Connection refused (Connection refused)
 """, error="refused", server="smtp.example.com"),
+    said("javamail", "connection-failed",
+         "com.sun.mail.util.MailConnectException: Couldn't connect to host, port: mail.example.com, 25; timeout -1",
+         error="connect-failed"),
+    said("javamail", "tls-on-plaintext-port",
+         "javax.net.ssl.SSLException: Unsupported or unrecognized SSL message", error="tls-failed"),
+    said("spring", "credentials-wrong",
+         "org.springframework.mail.MailAuthenticationException: Authentication failed; nested exception is"
+         " javax.mail.AuthenticationFailedException: 535 5.7.8 Error: authentication failed", code=535, stage="auth"),
     said("javamail", "closed-before-greeting",
          "javax.mail.MessagingException: Could not connect to SMTP host: smtp.example.com, port: 465, response: -1",
          error="closed", stage="banner", server="smtp.example.com"),
@@ -232,7 +284,12 @@ sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid
     said("go", "auth-not-offered", "smtp: server doesn't support AUTH", error="auth-not-offered"),
     said("go", "auth-in-clear", "unencrypted connection", error="auth-in-clear"),
     said("go", "mechanism-refused", "gomail: could not dial: 504 5.7.4 Unrecognized authentication type", code=504),
-    said("go", "closed-before-greeting", "gomail: could not send email 1: EOF", error="closed"),
+    said("go", "lost-somewhere", "gomail: could not send email 1: EOF", error="closed"),
+    said("go", "lost-somewhere", "2026/03/01 10:00:00 EOF", error="closed"),
+    said("go", "login-impossible", "wrong host name", stage="auth"),
+    said("go", "port-missing", "dial tcp: address mail.example.com: missing port in address"),
+    said("go", "host-setting-wrong", "dial tcp: address mail.example.com:25:25: too many colons in address"),
+    said("go", "imap-server-answers", "short response: * OK [CAPABILITY IMAP4rev1] ready", stage="banner"),
     # .NET.
     said("dotnet", "tls-required",
          "System.Net.Mail.SmtpException: The SMTP server requires a secure connection or the client was not"
@@ -245,7 +302,27 @@ sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid
          "System.Net.Mail.SmtpFailedRecipientException: Mailbox unavailable. The server response was: 5.1.1"
          " <nobody@example.com>: Recipient address rejected: User unknown in local recipient table",
          code=550, status="5.1.1", recipient="nobody@example.com"),
-    said("dotnet", "closed-before-greeting",
+    said("dotnet", "basic-auth-off",
+         "System.Net.Mail.SmtpException: The SMTP server requires a secure connection or the client was not"
+         " authenticated. The server response was: 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139"
+         " Authentication unsuccessful, basic authentication is disabled.", code=530),
+    said("dotnet", "silent-somewhere", "System.Net.Mail.SmtpException: The operation has timed out.",
+         error="timed-out"),
+    said("dotnet", "certificate-not-verified",
+         "MailKit.Security.SslHandshakeException: An error occurred while attempting to establish an SSL or TLS"
+         " connection.\n\nThe server's SSL certificate could not be validated for the following reasons:\n"
+         "\u2022 The server certificate has the following errors:\n  \u2022 The revocation function was unable to"
+         " check revocation for the certificate.", certificate="not-verified"),
+    said("dotnet", "certificate-not-verified",
+         "MailKit.Security.SslHandshakeException: An error occurred while attempting to establish an SSL or TLS"
+         " connection.\n\nThis usually means that the SSL certificate presented by the server is not trusted by the"
+         " system for one or more of the following reasons:\n\n1. The server is using a self-signed certificate which"
+         " cannot be verified.", certificate="not-verified"),
+    said("dotnet", "tls-on-plaintext-port",
+         "MailKit.Security.SslHandshakeException: An error occurred while attempting to establish an SSL or TLS"
+         " connection.\n ---> System.IO.IOException: Cannot determine the frame size or a corrupted frame was"
+         " received.", error="tls-failed"),
+    said("dotnet", "lost-somewhere",
          "System.Net.Mail.SmtpException: Failure sending mail. ---> System.IO.IOException: Unable to read data from the"
          " transport connection: net_io_connectionclosed.", error="closed"),
     said("dotnet", "connection-refused",
@@ -264,6 +341,18 @@ sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid
          " connection.\n ---> System.IO.IOException: The handshake failed due to an unexpected packet format.",
          error="tls-failed"),
     # Ruby, Perl, programs, Rust.
+    said("ruby", "gmail-password-login",
+         "Net::SMTPAuthenticationError (535-5.7.8 Username and Password not accepted. For more information, go to\n"
+         "535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp):", code=535, stage="auth"),
+    said("ruby", "sender-not-owned",
+         "Net::SMTPFatalError (550 5.7.60 SMTP; Client does not have permissions to send as this sender)", code=550),
+    said("ruby", "connection-refused",
+         'Errno::ECONNREFUSED: Failed to open TCP connection to mail.example.com:25 (Connection refused - connect(2)'
+         ' for "mail.example.com" port 25)\n/usr/lib/ruby/3.2.0/net/smtp.rb:1:in `initialize\'',
+         error="refused", server="mail.example.com"),
+    said("rails", "credentials-wrong",
+         "Error performing ActionMailer::MailDeliveryJob: Net::SMTPAuthenticationError (535 5.7.8 Error:"
+         " authentication failed)", code=535, stage="auth"),
     said("ruby", "credentials-wrong", "Net::SMTPAuthenticationError: 535 5.7.8 Error: authentication failed", code=535),
     said("ruby", "recipient-unknown",
          "/usr/lib/ruby/3.1.0/net/smtp.rb:1076:in `check_response': 550 5.1.1 <nobody@example.com>: Recipient address"
@@ -275,6 +364,10 @@ sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid
     said("msmtp", "credentials-wrong",
          "msmtp: authentication failed (method PLAIN)\nmsmtp: server message: 535 5.7.8 Error: authentication failed\n"
          "msmtp: could not send mail (account default from /home/alice/.msmtprc)", code=535),
+    said("msmtp", "certificate-not-verified",
+         "msmtp: TLS certificate verification failed: the certificate fingerprint does not match",
+         certificate="not-verified"),
+    said("msmtp", "starttls-not-offered", "msmtp: the server does not support TLS via the STARTTLS command"),
     said("msmtp", "connection-refused", "msmtp: cannot connect to 127.0.0.1, port 1: Connection refused"),
     said("msmtp", "certificate-unknown-issuer",
          "msmtp: TLS certificate verification failed: The certificate is NOT trusted. The certificate issuer is"
@@ -315,6 +408,86 @@ def test_each_exception(it: Said) -> None:
     assert finding.rule in _GENERAL.get(it.rule, {it.rule}), (finding.rule, case)
     assert case.seen
     assert len(cases) == 1, cases
+
+
+#: What Windows and .NET say in ten languages, and the failure that it is.
+FOREIGN_WORDS = (
+    ("refused", "da der Zielcomputer die Verbindung verweigerte 192.0.2.7:25"),
+    ("refused", "Aucune connexion n'a pu être établie car l'ordinateur cible l'a expressément refusée"),
+    ("refused", "ya que el equipo de destino denegó expresamente dicha conexión"),
+    ("refused", "Impossibile stabilire la connessione. Rifiuto persistente del computer di destinazione"),
+    ("refused", "porque a máquina de destino as recusou ativamente"),
+    ("refused", "omdat de doelcomputer de verbinding actief heeft geweigerd"),
+    ("refused", "ponieważ komputer docelowy aktywnie go odmawia"),
+    ("refused", "т.к. конечный компьютер отверг запрос на подключение"),
+    ("refused", "対象のコンピューターによって拒否されたため、接続できませんでした。"),
+    ("refused", "由于目标计算机积极拒绝，无法连接。"),
+    ("timed-out", "da die Gegenstelle nach einer bestimmten Zeitspanne nicht richtig reagiert hat"),
+    ("timed-out", "Risposta non corretta della parte connessa dopo l'intervallo di tempo"),
+    ("timed-out", "omdat de verbonden partij niet correct heeft gereageerd na een bepaalde periode"),
+    ("timed-out", "ponieważ połączona strona nie odpowiedziała poprawnie"),
+    ("reset", "Eine vorhandene Verbindung wurde vom Remotehost geschlossen"),
+    ("no-such-host", "Der Remotename konnte nicht aufgelöst werden: 'smtp.example.com'"),
+    ("not-verified", "Das Remotezertifikat ist laut Validierungsverfahren ungültig."),
+    ("not-verified", "Le certificat distant n'est pas valide selon la procédure de validation."),
+    ("not-verified", "O certificado remoto é inválido, de acordo com o procedimento de validação."),
+    ("not-verified", "Het externe certificaat is ongeldig volgens de validatieprocedure."),
+    ("not-verified", "Удаленный сертификат недействителен согласно результатам проверки подлинности."),
+    ("not-verified", "検証プロシージャによると、リモート証明書は無効です。"),
+    ("not-verified", "根据验证过程，远程证书无效。"),
+)
+
+
+@pytest.mark.parametrize(("failure", "words"), FOREIGN_WORDS)
+def test_windows_in_other_languages(failure: str, words: str) -> None:
+    (case,) = read_exception(f"System.Net.Mail.SmtpException: x ---> System.Net.WebException: {words}")
+    assert (case.software, case.error or case.certificate) == ("dotnet", failure)
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        (10013, "socket-not-permitted"), (10051, "connection-unreachable"), (10053, "lost-somewhere"),
+        (10054, "lost-somewhere"), (10060, "connection-timed-out"), (10061, "connection-refused"),
+        (10065, "connection-unreachable"), (11001, "no-such-host"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["System.Net.Sockets.SocketException ({}): Xyzzy", "Erreur {}", "0x{:08X}: Xyzzy"])
+def test_a_number_of_winsock_decides_in_any_language(number: int, rule: str, text: str) -> None:
+    (case,) = read_exception(text.format(number))
+    assert explain_case(case).rule == rule
+
+
+@pytest.mark.parametrize("text", ["smtp.example.com:10061", "port 10060", "550 queued as 10054", "5.7.10061"])
+def test_other_numbers_are_none_of_winsock(text: str) -> None:
+    assert read_exception(text) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Postfach nicht verfügbar. Die Serverantwort war: 5.1.1 <a@example.com>: User unknown", 0),
+        ("Boîte aux lettres non disponible. La réponse du serveur était : 5.1.1 <a@example.com>: User unknown", 0),
+        ("El servidor SMTP requiere una conexión segura o el cliente no se autenticó. La respuesta del servidor fue:"
+         " 5.7.0 Authentication Required", 530),
+        ("Il server SMTP richiede una connessione protetta oppure il client non è stato autenticato. Risposta del"
+         " server: 5.7.1 Client was not authenticated", 530),
+        ("邮箱不可用。 服务器响应为:5.1.1 <a@example.com>: User unknown", 0),
+    ],
+)  # fmt: skip
+def test_answers_in_other_languages(said: str, code: int) -> None:
+    (case,) = read_exception(f"System.Net.Mail.SmtpException: {said}")
+    assert (case.software, case.code) == ("dotnet", code)
+    assert case.status
+    assert explain_case(case).rule in ("recipient-unknown", "login-required", "microsoft-not-logged-in")
+
+
+@pytest.mark.parametrize("text", ["read ECONNRESET", "EOF", "socket.timeout: timed out"])
+def test_a_step_that_nobody_names_is_not_guessed(text: str) -> None:
+    finding = explain_case(read_exception(text)[0])
+    assert finding.stage is None
+    assert finding.certainty == "likely"
+    assert len(finding.alternatives) > 1
 
 
 def test_several_recipients() -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import random
 import re
 import socket
 import time
@@ -22,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ehlo.explain.case import explain_case
-from ehlo.explain.logs import Entry, read_log, summarize
+from ehlo.explain.logs import Damage, Entry, read_log, summarize
 from ehlo.report.document import group_to_json
 from explain.log_lines import ALL, CHATTER
 from peers.world import MailServer
@@ -79,13 +80,17 @@ def test_chatter_gives_nothing(line: str) -> None:
     assert read(line) == []
 
 
+#: Lines that servers write several times of one failure.
+_COUNTS_ONCE = re.compile("connect to mx|TLS library problem|retry time not")
+
+
 def test_whole_log_has_what_its_lines_have() -> None:
     """Large blocks are searched in another way than single lines."""
-    lines = [line for _, _, line in SAMPLES if "connect to mx" not in line]
+    lines = [line for _, _, line in SAMPLES if not _COUNTS_ONCE.search(line)]
     text = "\n".join([*CHATTER, *lines] * 40)
     assert Counter(entry.line[1] for entry in read(text)) == Counter(lines * 40)
     for product, rows in ALL.items():
-        mine = [line for _, line in rows if "connect to mx" not in line] * 400
+        mine = [line for _, line in rows if not _COUNTS_ONCE.search(line)] * 400
         assert Counter(entry.line[1] for entry in read("\n".join(mine))) == Counter(mine), product
 
 
@@ -109,10 +114,21 @@ def test_packed(pack: object) -> None:
     assert only(packed).line[0] == 20_001
     # Two of them after each other, as logrotate's users make them.
     assert len(read(packed + pack(b"\n" + text))) == 2
-    # Cut or damaged: what comes before is read.
-    assert read(packed[: len(packed) // 2]) == []
-    assert len(read(packed + b"rubbish")) == 1
-    assert read(packed[:8] + b"\xff" * 50) == []
+    # Cut or damaged: what comes before is read, and that there is more is said.
+    lines = [line.encode() for _, _, line in SAMPLES] * 60
+    random.Random(7).shuffle(lines)
+    packed = pack(b"\n".join(lines))
+    for octets, damage in (
+        (packed, []),
+        (packed + b"\0" * 512, []),
+        (packed + b"rubbish", ["rest"]),
+        (packed[: -len(packed) // 10], ["rest"]),
+        (packed[:8] + b"\xff" * 50, ["all"]),
+    ):
+        said: list[Damage] = []
+        entries = list(read_log(io.BytesIO(octets), today=TODAY, on_damage=said.append))
+        assert said == damage
+        assert bool(entries) == (damage != ["all"])
 
 
 class TestHead:
@@ -195,6 +211,18 @@ def test_a_failed_handshake_counts_once() -> None:
         f"{head}lost connection after STARTTLS from {client}" for client in ("a.example[192.0.2.1]", "b[192.0.2.2]")
     ]
     assert [entry.case.error for entry in read("\n".join(lines))] == ["client-tls-failed", "client-lost"]
+    library = f"{head}warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:statem.c:2220:"
+    assert len(read("\n".join([lines[0], library, lines[1]]))) == 1
+    assert len(read("\n".join([library, lines[2]]))) == 2
+    deferred = "4F2A1: to=<a@example.net>, relay=none, dsn=4.7.5, status=deferred (Cannot start TLS: handshake failure)"
+    library = library.replace("smtpd", "smtp")
+    assert len(read("\n".join([library, head.replace("smtpd", "smtp") + deferred]))) == 1
+
+
+def test_a_message_that_waits_counts_once() -> None:
+    head = "2024-11-04 10:{}:00 1t7abc-000Abc-2D == {} R=dnslookup T=remote_smtp defer (-53): retry time not reached"
+    lines = [f"{head.format(minute, user)} for any host" for minute in (10, 20, 30) for user in ("a@x.com", "b@x.com")]
+    assert [entry.case.recipient for entry in read("\n".join(lines))] == ["a@x.com", "b@x.com"]
 
 
 def test_passwords_are_not_shown() -> None:

@@ -94,6 +94,22 @@ PASTED = (
     Pasted("telnet no name", "telnet", "no-such-host", lines(
         TELNET[:1], "telnet: could not resolve mail.exmaple.com/25: Name or service not known")),
     Pasted("telnet closed at once", "telnet", "closed-before-greeting", lines(TELNET_UP, CLOSED)),
+    Pasted("telnet imap", "telnet", "imap-server-answers", lines(
+        TELNET_UP, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] Dovecot ready.", EHLO[:1], "EHLO BAD Error in IMAP command",
+        CLOSED)),
+    Pasted("telnet pop3", "telnet", "pop3-server-answers", lines(
+        TELNET_UP, "+OK ready", EHLO[:1], "-ERR Unknown command.")),
+    Pasted("telnet web", "telnet", "web-server-answers", lines(
+        TELNET_UP, EHLO[:1], "HTTP/1.1 400 Bad Request", "Server: nginx", "", "<html>", "500 no reply", CLOSED)),
+    Pasted("telnet without recipient", "telnet", "wrong-order", lines(
+        TELNET_UP, GREETED, MAIL, "DATA", "503 5.5.1 Error: need RCPT command", BYE, CLOSED)),
+    Pasted("telnet without good recipient", "telnet", "recipient-unknown", lines(
+        TELNET_UP, GREETED, MAIL, REFUSED, "DATA", "503 5.5.1 Error: need RCPT command", BYE, CLOSED)),
+    Pasted("telnet of windows", "telnet", "connection-failed", lines(
+        "Connecting To mail.example.com...Could not open connection to the host, on port 25: Connect failed")),
+    Pasted("telnet of windows, German", "", "connection-failed", lines(
+        "Verbindungsaufbau zu mail.example.com...Es konnte keine Verbindung mit dem Host hergestellt werden, auf Port"
+        " 25: Verbinden fehlgeschlagen")),
     Pasted("telnet lost", "telnet", "connection-lost", lines(TELNET_UP, GREETED, MAIL[:1], CLOSED)),
     Pasted("telnet quoted", "telnet", "recipient-unknown", "> " + lines(
         TELNET_UP, UNKNOWN_SESSION).strip().replace("\n", "\n> ")),
@@ -117,6 +133,14 @@ PASTED = (
     Pasted("openssl login", "openssl", "credentials-wrong", lines(
         "CONNECTED(00000003)", "---", "New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384",
         "Verify return code: 0 (ok)", "---", GREETED, PLAIN, "read:errno=0")),
+    Pasted("openssl without starttls", "openssl", "starttls-not-offered", lines(
+        "CONNECTED(00000003)", "Didn't find STARTTLS in server response, trying anyway...",
+        "139:error:1408F10B:SSL routines:ssl3_get_record:wrong version number:ssl3_record.c:332:", "---",
+        "no peer certificate available")),
+    Pasted("openssl renegotiates", "openssl", "openssl-took-the-line", lines(
+        "CONNECTED(00000003)", "New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384", "Verify return code: 0 (ok)", "---",
+        GREETED, MAIL, f"RCPT TO:<{RECIPIENT}>", "RENEGOTIATING",
+        "140:error:1420410A:SSL routines:SSL_renegotiate:wrong ssl version:ssl/ssl_lib.c:2127:")),
     Pasted("openssl wrong port", "openssl", "tls-on-plaintext-port", lines(
         "CONNECTED(00000003)", "140:error:1408F10B:SSL routines:ssl3_get_record:wrong version number:record.c:332:",
         "---", "no peer certificate available", "---", "New, (NONE), Cipher is (NONE)", "Verify return code: 0 (ok)")),
@@ -166,6 +190,16 @@ PASTED = (
         marked("2026-03-01 10:00:01 SERVER -> CLIENT: ", "2026-03-01 10:00:01 CLIENT -> SERVER: ", [*MAIL, *REFUSED]),
         "2026-03-01 10:00:01 SMTP ERROR: RCPT TO command failed: 550 5.1.1 User unknown",
         "SMTP Error: The following recipients failed: nobody@example.com")),
+    Pasted("phpmailer certificate", "phpmailer", "certificate-not-verified", lines(
+        marked("SERVER -> CLIENT: ", "CLIENT -> SERVER: ", [*GREETED, "STARTTLS", "220 2.0.0 Ready"]),
+        "Connection failed. Error #2: stream_socket_enable_crypto(): SSL operation failed with code 1. OpenSSL Error"
+        " messages:", "error:1416F086:SSL routines:tls_process_server_certificate:certificate verify failed [SMTP.php]",
+        "SMTP Error: Could not connect to SMTP host.", "CLIENT -> SERVER: QUIT",
+        "SMTP Error: Could not connect to SMTP host.")),
+    Pasted("phpmailer in one line", "phpmailer", "recipient-unknown", lines(
+        "CLIENT -> SERVER: EHLO here.org",
+        "SERVER -> CLIENT: 250-mail.example.com250-SIZE 35882577250-8BITMIME250 SMTPUTF8",
+        marked("SERVER -> CLIENT: ", "CLIENT -> SERVER: ", [*MAIL, *REFUSED]))),
     Pasted("phpmailer html", "phpmailer", "credentials-wrong", "<br>\n".join(
         marked("SERVER -&gt; CLIENT: ", "CLIENT -&gt; SERVER: ", [*GREETED, *LOGIN])) + "<br>\n"),
     Pasted("javamail", "javamail", "credentials-wrong", lines(
@@ -176,6 +210,10 @@ PASTED = (
         "DEBUG SMTP: Using mechanism LOGIN", "DEBUG SMTP: AUTH LOGIN command trace suppressed",
         "DEBUG SMTP: AUTH LOGIN failed", "Exception in thread \"main\" javax.mail.AuthenticationFailedException:"
         " 535 5.7.8 Error: authentication failed", "\tat com.sun.mail.smtp.SMTPTransport.authenticate(SMTP.java:965)")),
+    Pasted("javamail 465", "javamail", "closed-before-greeting", lines(
+        'DEBUG SMTP: trying to connect to host "mail.example.com", port 465, isSSL false',
+        "javax.mail.MessagingException: Could not connect to SMTP host: mail.example.com, port: 465, response: -1",
+        "\tat com.sun.mail.smtp.SMTPTransport.openServer(SMTPTransport.java:2197)")),
     Pasted("symfony", "symfony", "recipient-unknown", lines(
         marked("[2026-03-01T10:00:00.123456+00:00] < ", "[2026-03-01T10:00:00.123456+00:00] > ", UNKNOWN_SESSION))),
     Pasted("msmtp", "msmtp", "recipient-unknown", lines(
@@ -240,6 +278,27 @@ def test_events_are_as_the_format_wants_them(it: Pasted) -> None:
 def test_a_paste_with_carriage_returns(it: Pasted) -> None:
     paste, verdict = verdict_on(it.text.replace("\n", "\r\n"))
     assert (paste.software, next((found.rule for found in verdict.findings), "")) == (it.software, it.rule)
+
+
+def test_what_javamail_says_of_its_own_belongs_to_no_reply() -> None:
+    said = "530 5.7.0 Authentication required; this reply is as long as a line of a terminal"
+    text = lines(
+        'DEBUG SMTP: trying to connect to host "mail.example.com", port 25, isSSL false',
+        "220 mail.example.com ESMTP with a greeting that is as long as a line of a terminal",
+        'DEBUG SMTP: connected to host "mail.example.com", port: 25', EHLO, MAIL[:1], said,
+        "DEBUG SMTP: got response code 530, with response: 530 5.7.0 Authentication required",
+    )  # fmt: skip
+    paste, _ = verdict_on(text)
+    replies = [event.text for event in paste.transcript.events if event.who == "server"]
+    assert replies[0].endswith("a line of a terminal")
+    assert replies[-1] == said
+
+
+def test_nothing_goes_over_a_connection_that_failed() -> None:
+    (text,) = (it.text for it in PASTED if it.name == "phpmailer certificate")
+    paste, verdict = verdict_on(text)
+    assert "QUIT" not in [event.text for event in paste.transcript.events if event.who == "client"]
+    assert verdict.stage == "starttls"
 
 
 def test_the_message_is_no_conversation() -> None:

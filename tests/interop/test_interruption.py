@@ -78,8 +78,14 @@ PLACES: dict[Stage, Callable[[], AbstractContextManager[Place]]] = {
 }
 #: How many events come before a stage.
 BEFORE: dict[Stage, int] = {
-    **{"dns": 0, "connect": 0, "tls": 1, "banner": 1, "ehlo": 3},
-    **{"starttls": 6, "rcpt": 7, "message": 9},
+    "dns": 0,
+    "connect": 0,
+    "tls": 1,
+    "banner": 1,
+    "ehlo": 3,
+    "starttls": 6,
+    "rcpt": 7,
+    "message": 9,
 }
 #: How long a session is left alone then, before it is stopped: it hangs for certain, or is on its way there.
 AWHILE = 0.3
@@ -174,7 +180,7 @@ def test_stopped_by_a_signal(ended_by: signal.Signals, stage: Stage, tmp_path: P
 
 
 def wait_until_under_way(record: Path, stage: Stage) -> None:
-    """Until the record has what comes before the stage, and its header; then for the little while that the rest takes."""
+    """Until the record has its header and what comes before the stage; then for as long as the rest takes."""
     deadline = time.monotonic() + 60
     while not record.exists() or record.read_bytes().count(b"\n") <= BEFORE[stage]:
         assert time.monotonic() < deadline

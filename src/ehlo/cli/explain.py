@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
 from ehlo.cli.commands import UsageError
+from ehlo.cli.explain_input import chained, open_file, recoded, size_of, source_of, unreadable
 from ehlo.cli.options import add_report_option, add_view_options
-from ehlo.explain.detect import KINDS, Kind, kind_of
+from ehlo.cli.progress import Progress
+from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding
 from ehlo.report.document import case_to_json, group_to_json
 from ehlo.report.finding import Cause, finding_lines, labelled
 from ehlo.report.style import Style, style_of
@@ -39,8 +41,6 @@ examples:
 What it is finds out by itself; --as says it. No network is used. exit status: 0, or 2 if there is nothing to explain.
 """
 
-T = TypeVar("T")
-
 #: What is read of one thing that is no log: more than any session or bounce has.
 _MAX_INPUT = 64_000_000
 _PEEK = 65_536
@@ -64,37 +64,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Explain something."""
     explainer = Explainer(args, style_of(sys.stdout, args.color))
-    source = _source(args.what)
+    source = source_of(args.what)
     if isinstance(source, Path):
         if source.is_dir():
             explainer.bounces(source)
-            return explainer.finish()
-        try:
-            with source.open("rb") as stream:
+        else:
+            with open_file(source) as stream:
                 explainer.stream(stream, source)
-        except OSError as error:
-            raise UsageError(f"{source}: the file cannot be read: {error.strerror}.") from None
     else:
         explainer.stream(source, None)
     return explainer.finish()
-
-
-def _source(words: list[str]) -> Path | BinaryIO:
-    """A file if there is one of that name, else the words themselves; without words, standard input."""
-    if not words or words == ["-"]:
-        if sys.stdin is None or (not words and sys.stdin.isatty()):
-            raise UsageError("there is nothing to explain: give a text, a file, or - for standard input.")
-        return sys.stdin.buffer
-    if len(words) == 1 and len(words[0]) < 4096 and "\n" not in words[0]:
-        path = Path(words[0])
-        try:
-            if path.exists():
-                return path
-        except (OSError, ValueError):
-            pass
-        if "/" in words[0] and " " not in words[0] and not path.suffix == "":
-            raise UsageError(f"{words[0]}: there is no such file.")
-    return io.BytesIO(" ".join(words).encode("utf-8", "surrogateescape"))
 
 
 class Explainer:
@@ -111,10 +90,17 @@ class Explainer:
 
     def stream(self, stream: BinaryIO, path: Path | None) -> None:
         """Explain what a stream has."""
-        head = stream.read(_PEEK)
+        file = stream
+        try:
+            head = stream.read(_PEEK)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        if encoding := wide_encoding(head):
+            stream, path = recoded(chained(head, stream), encoding), None
+            head = stream.read(_PEEK)
         kind: Kind | None = self._args.kind or kind_of(head)
         if kind == "log":
-            self._log(_chain(head, stream))
+            self._log(chained(head, stream), file)
         elif kind == "pcap":
             self._pcap(head + stream.read(_MAX_INPUT))
         elif kind == "bounce" and path is not None and _is_mbox(head):
@@ -266,35 +252,55 @@ class Explainer:
 
     def bounces(self, path: Path) -> None:
         """Many bounces: an mbox file, a Maildir or a folder."""
-        from ehlo.explain.bounces import read_many
+        from ehlo.explain.bounces import read_bounce
+        from ehlo.explain.bounces.many import mails
         from ehlo.explain.case import explain_case
 
         self._kind = "bounce"
-        bounces = iter(read_many(path))
+        octets = 0
+
+        def read() -> Iterator[Bounce]:
+            nonlocal octets
+            try:
+                for raw in mails(path):
+                    octets += len(raw)
+                    yield read_bounce(raw)
+            except OSError as error:
+                raise unreadable(error.filename or path, error) from None
+
+        bounces = read()
         first = list(islice(bounces, _FEW + 1))
         if len(first) <= _FEW:
             for bounce in first:
                 self._one_bounce(bounce)
             return
         tally = Tally()
-        progress = Progress("mails")
-        for bounce in progress.watch(chain(first, bounces)):
+        progress = Progress("mails", size_of(path))
+        for bounce in progress.watch(chain(first, bounces), lambda: octets):
             for case in bounce.cases:
                 tally.add(case, explain_case(case))
         progress.done()
-        self._tally(tally, f"{progress.count:,} mails, {tally.count:,} failures")
+        self._tally(tally, f"{number_of(progress.count, 'mail')}, {number_of(tally.count, 'failure')}")
 
-    def _log(self, stream: BinaryIO) -> None:
-        from ehlo.explain.logs import read_log, summarize
+    def _log(self, stream: BinaryIO, file: BinaryIO) -> None:
+        """A log from a stream that reads this file."""
+        from ehlo.explain.logs import Damage, read_log, summarize
 
         self._kind = "log"
-        progress = Progress("failures")
-        groups = summarize(progress.watch(read_log(stream)))
+        damage: list[Damage] = []
+        progress = Progress("failures", size_of(file))
+        groups = summarize(progress.watch(read_log(stream, on_damage=damage.append), file.tell))
         progress.done()
+        if "all" in damage:
+            raise UsageError("the packed log is damaged: nothing of it can be unpacked.")
         self._groups(groups, progress.count)
+        if damage:
+            sys.stderr.write(
+                "ehlo explain: the packed log is damaged or cut off: what follows the damage is missing.\n"
+            )
 
     def _groups(self, groups: list[Group], count: int) -> None:
-        self._title = f"{count:,} failures, {len(groups):,} causes"
+        self._title = f"{number_of(count, 'failure')}, {number_of(len(groups), 'cause')}"
         self._causes += [_cause_of(group) for group in groups[: self._args.top]]
         if self._args.json:
             self._results += [group_to_json(group) for group in groups]
@@ -313,7 +319,7 @@ class Explainer:
                 for line in labelled(label, text, narrow):
                     print(" " * _INDENT + line)
         if len(groups) > self._args.top:
-            print(f"\n{len(groups) - self._args.top:,} more causes; --top {len(groups)} shows all.")
+            print(f"\n{number_of(len(groups) - self._args.top, 'more cause')}; --top {len(groups)} shows all.")
 
     def _tally(self, tally: Tally, title: str) -> None:
         self._title = title
@@ -364,7 +370,7 @@ class Explainer:
             if verdict.outcome != "accepted" and verdict.findings:
                 tally.add(Case(), verdict.findings[0])
         progress.done()
-        self._tally(tally, f"{progress.count:,} sessions, {tally.count:,} of them failed")
+        self._tally(tally, f"{number_of(progress.count, 'session')}, {tally.count:,} of them failed")
 
 
 def _span(group: Group) -> str:
@@ -432,52 +438,10 @@ def _of_nobody(case: Case, finding: Finding) -> tuple[Case, Finding]:
     return case, explain_case(case)
 
 
-class Progress:
-    """Counts on standard error while something takes longer, on a terminal alone."""
-
-    _EVERY = 2000
-
-    def __init__(self, what: str) -> None:
-        self.count = 0
-        self._what = what
-        self._shown = sys.stderr is not None and sys.stderr.isatty()
-
-    def step(self) -> None:
-        """One more."""
-        self.count += 1
-        if self._shown and self.count % self._EVERY == 0:
-            sys.stderr.write(f"\r{self.count:,} {self._what}")
-            sys.stderr.flush()
-
-    def watch(self, items: Iterable[T]) -> Iterator[T]:
-        """Count what passes."""
-        for item in items:
-            self.step()
-            yield item
-
-    def done(self) -> None:
-        """Take the counter away."""
-        if self._shown and self.count >= self._EVERY:
-            sys.stderr.write("\r\x1b[2K")
+def number_of(count: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _is_mbox(head: bytes) -> bool:
     return head.startswith(b"From ")
-
-
-def _chain(head: bytes, stream: BinaryIO) -> BinaryIO:
-    class Chained(io.RawIOBase):
-        def __init__(self) -> None:
-            self._head = head
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: object) -> int:
-            view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-            data = self._head[: len(view)] or stream.read(len(view))
-            self._head = self._head[len(data) :] if self._head else b""
-            view[: len(data)] = data
-            return len(data)
-
-    return io.BufferedReader(Chained(), 1 << 20)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Smaller messages are gone before a progress bar could be seen.
 _BAR_FROM = 500_000
-_BAR_COLUMNS = 30
 
 
 def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
@@ -146,13 +145,13 @@ def _progress_bar() -> Callable[[int, int], None] | None:
     if not sys.stderr.isatty():
         return None
 
+    from ehlo.cli.progress import bar
+
     def show(sent: int, total: int) -> None:
         if total < _BAR_FROM:
             return
-        filled = _BAR_COLUMNS * sent // total
-        bar = "=" * filled + " " * (_BAR_COLUMNS - filled)
         end = "\r\x1b[2K" if sent == total else ""
-        sys.stderr.write(f"\r  sending [{bar}] {100 * sent // total:3d} %{end}")
+        sys.stderr.write(f"\r  sending {bar(sent, total)}{end}")
         sys.stderr.flush()
 
     return show

@@ -13,6 +13,12 @@ from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
 
+#: The errors that stand for a refusal of which nobody knows the stage and no rule the words, by its first digit.
+UNEXPLAINED = {4: "postponed-unexplained", 5: "refused-unexplained"}
+#: The same for a connection that was lost, or on which nothing came any more, by what happened.
+SOMEWHERE = {"closed": "lost-somewhere", "reset": "lost-somewhere", "timed-out": "silent-somewhere"}
+#: DATA was refused, and no RCPT had been sent: that refusals of RCPT went before, as servers say, is not so.
+NO_RECIPIENT_NAMED = "no-recipient-named"
 #: Of a line that is no reply, as many characters are shown.
 _SEEN = 200
 #: Commands that belong to no stage: what they are answered says nothing of the stage at which they were given.
@@ -22,9 +28,9 @@ _ASIDE = frozenset({"VRFY", "EXPN", "HELP", "NOOP", "ETRN"})
 class Evidence(NamedTuple):
     """One thing that went wrong, or is noteworthy: a refusal, an error, or a certificate's problem.
 
-    Just one of `reply`, `error` and `certificate` is set, unless a reply is evidence of an error: then rules about
-    the error hold, and `seen` is the reply. `seen` is what came over the wire or from the system; `subject` what the
-    rule's texts may name.
+    Just one of `reply`, `error` and `certificate` is set, unless a reply is evidence of an error, or of what its words
+    and codes do not say, such as `UNEXPLAINED`: then rules about that hold, and `seen` is the reply. `seen` is what
+    came over the wire or from the system; `subject` what the rule's texts may name.
     """
 
     stage: Stage

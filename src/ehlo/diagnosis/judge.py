@@ -11,10 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from ehlo.diagnosis.evidence import Evidence, certificate_evidence, evidence_of, masked_evidence, session_subject
+from ehlo.diagnosis.evidence import (
+    NO_RECIPIENT_NAMED,
+    UNEXPLAINED,
+    Evidence,
+    certificate_evidence,
+    evidence_of,
+    masked_evidence,
+    session_subject,
+)
 from ehlo.diagnosis.verdict import Certainty, Finding, SessionOutcome, Verdict
 from ehlo.knowledge.catalogue import Catalogue
-from ehlo.knowledge.products import identify, name_of, speaks_like
+from ehlo.knowledge.products import identify, name_of, setting_for, speaks_like
 from ehlo.knowledge.rules import Rule
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGES, Stage
@@ -24,6 +32,9 @@ from ehlo.transcript.transcript import Transcript
 #: A failure here does not end a session if a later try at the same stage succeeds: the next
 #: address or mail exchanger, HELO after EHLO.
 _TRIED_AGAIN: frozenset[Stage] = frozenset({"dns", "connect", "ehlo"})
+
+#: The commands that begin a transaction, go on with it, or end it.
+_OF_TRANSACTIONS = frozenset({"EHLO", "HELO", "LHLO", "MAIL", "RCPT", "RSET"})
 
 
 def judge(transcript: Transcript, software: str = "") -> Verdict:
@@ -53,7 +64,7 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     overcome = set(failures) - set(fatal)
     others += [number for number in failures if number in overcome]
     evidence = [found for step in steps if (found := masked_evidence(step, subject))]
-    evidence += [evidence_of(steps[number], transcript.events, subject) for number in others]
+    evidence += [_evidence(steps, number, transcript, subject) for number in others]
     certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
     if main is None:
         findings = findings_of([*evidence, *certificates])
@@ -61,7 +72,7 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
     step = steps[main]
-    first = evidence_of(step, transcript.events, subject)
+    first = _evidence(steps, main, transcript, subject)
     if first.error == "certificate-not-verified" and step.stage in ("tls", "starttls"):
         # That the session was given up over a certificate says less than what is wrong with it.
         findings = findings_of([*certificates, first, *evidence])
@@ -72,6 +83,21 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
         outcome = "interrupted"
     layer = findings[0].layer if findings else None
     return Verdict(outcome, step.stage, layer, step.temporary, findings)
+
+
+def _evidence(steps: list[Exchange], number: int, transcript: Transcript, subject: dict[str, str]) -> Evidence:
+    """The evidence in a step that did not go well, in the light of those before it."""
+    evidence = evidence_of(steps[number], transcript.events, subject)
+    return evidence._replace(error=NO_RECIPIENT_NAMED) if _names_no_recipient(steps, number) else evidence
+
+
+def _names_no_recipient(steps: list[Exchange], number: int) -> bool:
+    """Whether a step is a DATA that was refused for good in a transaction without any RCPT (RFC 5321 §3.3)."""
+    reply = steps[number].reply
+    if steps[number].verb != "DATA" or reply is None or reply.category != 5:
+        return False
+    before = next((step for step in reversed(steps[:number]) if step.verb in _OF_TRANSACTIONS), None)
+    return before is not None and before.verb == "MAIL" and before.outcome == "ok"
 
 
 def _software(steps: list[Exchange]) -> dict[str, str]:
@@ -145,8 +171,8 @@ def _finding(evidence: Evidence, rules: Catalogue) -> Finding:
 
 def _advice(rule: Rule, evidence: Evidence) -> Iterator[str]:
     """What to do. First the setting, in the words of the software that sends; last, that of the server's software."""
-    if setting := rule.settings.get(evidence.subject.get("software", "")):
-        yield f"in {name_of(evidence.subject['software'])}: {setting}"
+    if sending := setting_for(evidence.subject.get("software", ""), rule.settings):
+        yield sending
     yield from rule.fix
     if rule.server:
         said = evidence.reply.text if evidence.reply is not None else ""
@@ -159,7 +185,7 @@ def _advice(rule: Rule, evidence: Evidence) -> Iterator[str]:
 def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
     """What a reply means by itself, in sentences: what its codes say, and for a refusal what rules know.
 
-    Without a stage, the one at which a rule knows most is taken for it.
+    Without a stage, none is guessed from what a code means at one.
     """
     from ehlo.knowledge.codes import explain_reply
     from ehlo.knowledge.rules import load_rules
@@ -167,15 +193,29 @@ def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
     meaning = explain_reply(reply) or f"No table knows the code {reply.code}."
     if reply.ok:
         return [meaning]
-    candidates = [Evidence(at, (), reply, seen=str(reply)) for at in (STAGES if stage is None else (stage,))]
-    rules = load_rules()
-
-    def knowledge(evidence: Evidence) -> int:
-        holding = rules_that_hold(evidence, rules)
-        return holding[0][1] if holding else -1
-
-    finding = _finding(max(candidates, key=knowledge), rules)
+    evidence = None if stage is None else Evidence(stage, (), reply, seen=str(reply))
+    finding = finding_without_stage(reply, str(reply), {}) if evidence is None else _finding(evidence, load_rules())
     return [meaning, f"{finding.layer} · {finding.title}", finding.why, *(f"try: {fix}" for fix in finding.fix)]
+
+
+def finding_without_stage(reply: Reply, seen: str, subject: Mapping[str, str]) -> Finding:
+    """What the rules say of a reply that came nobody knows where.
+
+    The rule that knows its words tells the stage, too. Where nobody knows more than the class of its code, what the
+    code means at one stage or another would be a guess: then it says what it says by itself.
+    """
+    from ehlo.knowledge.catalogue import WORDS
+    from ehlo.knowledge.rules import load_rules
+
+    rules = load_rules()
+    evidence = Evidence(rules.stage_of(reply), (), reply, seen=seen, subject=subject)
+    holding = rules_that_hold(evidence, rules)
+    weight = holding[0][1] if holding else 0
+    if weight <= _CLASS and reply.category in UNEXPLAINED:
+        finding = _finding(evidence._replace(error=UNEXPLAINED[reply.category]), rules)
+        return finding._replace(stage=None, certainty="possible")
+    finding = _finding(evidence, rules)
+    return finding if weight >= WORDS else finding._replace(stage=None)
 
 
 def rules_that_hold(evidence: Evidence, rules: Catalogue) -> list[tuple[Rule, int]]:
@@ -189,12 +229,16 @@ def rules_that_hold(evidence: Evidence, rules: Catalogue) -> list[tuple[Rule, in
     return rules.for_reply(evidence.reply, evidence.stage) if evidence.reply is not None else []
 
 
+#: A rule of this weight knows no more of a reply than the class of its code.
+_CLASS = 1
+
+
 def _certainty(rule: Rule, weight: int) -> Certainty:
     # A rule that knows no more than the class of a code names the usual causes, no more.
     # So does one that says itself what else it may be.
     if rule.alternatives:
         return "likely"
-    return "likely" if weight <= 1 and not any(when.certificates for when in rule.when) else "certain"
+    return "likely" if weight <= _CLASS and not any(when.certificates for when in rule.when) else "certain"
 
 
 def _unknown(evidence: Evidence, meaning: str) -> Finding:

@@ -18,7 +18,7 @@ EXIT_INTERRUPTED = 130
 
 
 class Finding(NamedTuple):
-    """A rule that held, with the events that prove it.
+    """A rule that held, with the events that prove it. `stage` is None where nothing tells it.
 
     `meaning` says what the reply's codes say by themselves; `evidence` has the numbers of the events,
     `seen` the reply or the message of the error as it came. `alternatives` are the rules that the evidence cannot
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     rule: str
     title: str
     layer: Layer
-    stage: Stage
+    stage: Stage | None
     certainty: Certainty
     why: str
     fix: tuple[str, ...]

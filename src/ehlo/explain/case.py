@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ehlo.diagnosis.evidence import Evidence
-from ehlo.diagnosis.judge import findings_of, rules_that_hold
+from ehlo.diagnosis.evidence import SOMEWHERE, Evidence
+from ehlo.diagnosis.judge import finding_without_stage, findings_of, rules_that_hold
 from ehlo.diagnosis.verdict import Finding
 from ehlo.knowledge.rules import load_rules
 from ehlo.smtp.reply import EnhancedStatus, Reply
@@ -64,14 +64,15 @@ class Case(NamedTuple):
 
 
 def explain_case(case: Case) -> Finding:
-    """What the rules say of a case. Without a stage, the one at which a rule knows most is taken for it."""
-    evidence = _evidence(case)
-    finding = findings_of([evidence])[0]
-    if evidence.reply is None or case.code:
+    """What the rules say of a case. Where nobody says the stage, none is guessed from what a code means at one."""
+    seen = " ".join((case.seen or case.text).split())
+    if case.reply is None:
+        return _explain_failure(case, seen)
+    finding = _explain_reply(case, case.reply, seen)
+    if case.code:
         return finding
     # Nobody said the code, so nothing is shown of it; a status means what it means by itself.
-    meaning = finding.meaning if case.status else ""
-    return finding._replace(reply=None, meaning=meaning)
+    return finding._replace(reply=None, meaning=finding.meaning if case.status else "")
 
 
 def is_known(case: Case) -> bool:
@@ -81,20 +82,37 @@ def is_known(case: Case) -> bool:
     return case.reply is not None and load_rules().knows_words(case.reply)
 
 
-def _evidence(case: Case) -> Evidence:
-    seen, reply, stage, subject = " ".join((case.seen or case.text).split()), case.reply, case.stage, case.subject
-    if reply is None:
-        stages = STAGES if stage is None else (stage,)
-        candidates = (
-            Evidence(at, (), error=case.error, certificate=case.certificate, seen=seen, subject=subject)
-            for at in stages
-        )
-        # At equal knowledge, most failures are of recipients.
-        return max(candidates, key=lambda it: (_weight(it), it.stage == "rcpt"))
+#: Words of Postfix, and of those who took them over, that name the command that they refuse.
+_REFUSED: tuple[tuple[str, Stage], ...] = (
+    ("recipient address rejected", "rcpt"),
+    ("sender address rejected", "mail"),
+    ("helo command rejected", "ehlo"),
+)
+
+
+def _explain_reply(case: Case, reply: Reply, seen: str) -> Finding:
+    said = reply.text.lower()
+    stage = case.stage or next((stage for words, stage in _REFUSED if words in said), None)
+    if stage is None:
+        return finding_without_stage(reply, seen, case.subject)
     # Servers judge late: a fault of HELO shows at RCPT, one of the sender after the dot. But a refused login is
     # about the login, whatever words stand in it.
     at = stage if stage == "auth" else load_rules().stage_of(reply, stage)
-    return Evidence(at, (), reply, seen=seen, subject=subject)
+    return findings_of([Evidence(at, (), reply, seen=seen, subject=case.subject)])[0]
+
+
+def _explain_failure(case: Case, seen: str) -> Finding:
+    def evidence(at: Stage, error: str) -> Evidence:
+        subject = {**case.subject, "stage": at}
+        return Evidence(at, (), error=error, certificate=case.certificate, seen=seen, subject=subject)
+
+    if case.stage is not None:
+        return findings_of([evidence(case.stage, case.error)])[0]
+    if case.error in SOMEWHERE:
+        return findings_of([evidence("banner", SOMEWHERE[case.error])])[0]._replace(stage=None)
+    # At equal knowledge, most failures are of recipients.
+    candidates = (evidence(at, case.error) for at in STAGES)
+    return findings_of([max(candidates, key=lambda it: (_weight(it), it.stage == "rcpt"))])[0]
 
 
 def _weight(evidence: Evidence) -> int:

@@ -24,6 +24,20 @@ _LOG = re.compile(
 )
 
 
+#: How text in 16 or 32 bits begins, as PowerShell writes it with `>` (RFC 2781 §3.2).
+_WIDE = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+def wide_encoding(data: bytes) -> str:
+    """The encoding of a text whose byte order mark says that its characters have several octets; empty for others."""
+    return next((encoding for mark, encoding in _WIDE if data.startswith(mark)), "")
+
+
 def kind_of(data: bytes) -> Kind | None:
     """The kind that the first few thousand octets show beyond doubt; None when that takes a closer look."""
     if data.startswith(_PCAP):

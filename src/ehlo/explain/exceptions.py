@@ -3,7 +3,7 @@
     text ──> which program wrote it? ──> its answers of a server (`_ANSWERS`) ──> cases
                                      └─> else words of a failure below SMTP (`failures`) ──> one case
 
-To teach it another exception, add a line to `_ANSWERS`; another program, one to `_SOFTWARE`.
+To teach it another exception, add a line to `_ANSWERS`; another program, one to `software.PROGRAMS`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ehlo.explain import windows
 from ehlo.explain.case import Case
 from ehlo.explain.failures import Failure, failure_in
+from ehlo.explain.foreign import foreign_in
+from ehlo.explain.software import software_of
+from ehlo.knowledge.products import BUILT_ON
 from ehlo.smtp.reply import EnhancedStatus
 from ehlo.smtp.stages import Stage
 
@@ -21,58 +25,6 @@ from ehlo.smtp.stages import Stage
 _MAX_TEXT = 120_000
 _MAX_CASES = 50
 _MAX_REPLY = 4000
-
-#: Which program wrote a text. The first that fits, so a framework stands before the library it uses.
-_SOFTWARE = tuple(
-    (software, re.compile(pattern))
-    for software, pattern in (
-        ("aiosmtplib", r"\baiosmtplib\b"),
-        ("django", r"\bdjango[./]|EMAIL_USE_TLS|EMAIL_HOST"),
-        ("smtplib", r"\bsmtplib\b|\bSMTP(?:Authentication|Connect|Helo|Data|Response|NotSupported)(?:Error"
-                    r"|Exception)\b(?!:)"
-                    r"|(?<!::)\bSMTP(?:AuthenticationError|RecipientsRefused|SenderRefused|ServerDisconnected"
-                    r"|ConnectError"
-                    r"|HeloError|DataError|ResponseException|NotSupportedError)\b|(?<!\.)\bssl\.SSL|socket\.gaierror"
-                    r"|\[Errno -?\d+\]|\[SSL: [A-Z_]+\]|File \"[^\n\"]{1,300}\.py\""),
-        ("phpmailer", r"PHPMailer|\bSMTP Error: |SMTP connect\(\) failed|SMTP server error:"
-                      r"|The following (?:recipients|From address)"
-                      r" failed|Failed to connect to server|stream_socket_enable_crypto"
-                      r"|You must provide at least one recipient"),
-        ("symfony", r"Symfony\\|Swift_|Expected response code|Connection could not be established with host"
-                    r"|Failed to authenticate on SMTP server|Unable to connect with STARTTLS"),
-        ("nodemailer", r"\bnodemailer\b|\bE(?:AUTH|CONNECTION|SOCKET|ENVELOPE|MESSAGE|TLS|PROTOCOL|OAUTH2)\b"
-                       r"|SMTPConnection\."
-                       r"|responseCode|Invalid login:|Greeting never received|Missing credentials for|Invalid greeting"
-                       r"|Can't send mail - all|\bconnect E[A-Z]+ |getaddrinfo E[A-Z]+|node:(?:net|internal|_tls)"
-                       r"|No recipients defined|Hostname/IP does not match certificate's altnames"),
-        ("javamail", r"javax\.mail|jakarta\.mail|com\.sun\.mail|org\.springframework\.mail|org\.eclipse\.angus"
-                     r"|angus\.mail"
-                     r"|\b(?:SMTP\w*Failed|SendFailed|AuthenticationFailed|MailConnect|MailSend"
-                     r"|MailAuthentication|Messaging)"
-                     r"Exception|javax\.net\.ssl|java\.net\.|java\.security|Could ?n[o']t connect to (?:SMTP )?host"
-                     r"|PKIX path|plaintext connection\?|sun\.security"),
-        ("dotnet", r"MailKit|MimeKit|System\.Net|System\.IO|System\.Security|\bSmtp(?:Command|Protocol"
-                   r"|FailedRecipients?)?Exception\b"
-                   r"|The server response was:|net_io_connectionclosed|Failure sending mail"
-                   r"|remote certificate is invalid"
-                   r"|The SMTP server requires a secure connection|SslHandshakeException"),
-        ("ruby", r"Net::(?:SMTP\w*(?:Error|Busy|Command)|OpenTimeout|ReadTimeout)|OpenSSL::SSL::|Errno::E[A-Z]+"
-                 r"|\.rb:\d+:in |EOFError"
-                 r"|SMTPUnsupportedCommand"),
-        ("perl", r"Net::(?:SMTP|Cmd)\b| at \S{1,200}\.p[lm] line \d+"),
-        ("msmtp", r"\bmsmtp: "),
-        ("ssmtp", r"\bssmtp: |\bsSMTP\b"),
-        ("curl", r"\bcurl: \(\d+\)|\bcURL error \d+"),
-        ("swaks", r"^\*\*\* (?:Error|TLS startup|No auth)"),
-        ("lettre", r"\blettre\b|(?:permanent|transient) error \(\d|PermanentNegativeCompletion"
-                   r"|TransientNegativeCompletion"
-                   r"|peer certificate: |\(os error \d+\)|No compatible authentication mechanism"),
-        ("go", r"\bgomail\b|\bdial tcp\b|\bx509: |\btls: |\bsmtp: (?:server doesn|wrong)|^unencrypted connection$"
-               r"|\.go:\d+"
-               r"|\blookup [\w.-]+(?: on [\w.:\[\]]+)?: |short response|\b(?:read|write) tcp |^EOF$|\bgo-mail\b"
-               r"|panic: "),
-    )
-)  # fmt: skip
 
 #: A string in Python's or JavaScript's words, and what stands within.
 _QUOTED = r"b?(?:'(?P<single>(?:[^'\\\n]|\\.){0,4000})'|\"(?P<double>(?:[^\"\\\n]|\\.){0,4000})\")"
@@ -125,6 +77,9 @@ def _dotnet(words: str, code: int) -> _Answer:
     stage: Stage | None = "mail" if code == 530 else "rcpt" if code == 551 else None
     return _answer("dotnet", rf"{words}[^\n]{{0,100}}The server response was: ?{said}", stage, code)
 
+
+#: The same in other languages than English.
+_RESPONSE_WAS = rf"{windows.RESPONSE_WAS}(?:(?P<status>[245]\.\d{{1,3}}\.\d{{1,3}})[ :]?)?(?P<text>[^\n]{{0,2000}})"
 
 #: What programs call the step that failed.
 _STAGES: dict[str, Stage] = {
@@ -189,6 +144,8 @@ _ANSWERS = (
     _answer("dotnet", rf"Smtp(?:Command|FailedRecipients?|)Exception(?: \(0x[0-9A-Fa-f]+\))?: {_STATUS_TEXT}"),
     _answer("dotnet", rf"Smtp(?:Command|FailedRecipients?|)Exception(?: \(0x[0-9A-Fa-f]+\))?: {_REPLY}"),
     *(_dotnet(words, code) for words, code in _DOTNET),
+    _answer("dotnet", rf"{windows.WANTS_LOGIN}[^\n]{{0,200}}?{_RESPONSE_WAS}", "mail", 530),
+    _answer("dotnet", _RESPONSE_WAS),
     # Ruby: both ways in which it writes an exception.
     _answer("ruby", rf"Net::SMTP(?P<stage>Authentication)?(?:FatalError|Error|ServerBusy|SyntaxError"
                     rf"|UnknownError)(?:: |\s?\(){_REPLY}"),
@@ -221,13 +178,15 @@ _CODE = re.compile(r"([2-5][0-5]\d)(?:[ -]|$)")
 _FROM_TEXT = re.compile(rf"<{_ADDRESS.format('recipient')}>")
 _HOST = re.compile(
     r"(?:host(?:name)?|lookup|ENOTFOUND|connect(?:ing)? to|connect to SMTP host|resolve|UnknownHostException:?"
-    r"|locate host|server)"
+    r"|locate host|server|connect\(2\) for)"
     r"(?:,? port)?[: ]{1,2}[\"']?(?:(?:ssl|tls|tcp|smtps?)://)?"
     r"(?P<host>(?:[a-zA-Z0-9_-]{1,63}\.){1,8}[a-zA-Z0-9-]{1,63}|localhost)",
 )
 _A_REPLY = re.compile(
     r"\A\s*[2-5]\d\d(?:[ -]|\s*\Z)|(?<![\w.:])[45]\d\d[ -][45]\.\d{1,3}\.\d|(?<![\w.])[45]\.\d{1,3}\.\d{1,3}\s"
 )
+#: What a mail server says of its queue is no exception: rules know these words.
+_OF_QUEUES = re.compile(r"temporarily suspended|retry time", re.IGNORECASE)
 #: The lines of a stack trace and of what surrounds it say nothing of the failure.
 _TRACE = re.compile(
     r"^\s*(?:at |File \"|from |#\d+ |\.\.\. \d+ more|goroutine |\^+$|Traceback|During handling|The above exception)"
@@ -237,9 +196,11 @@ _TRACE = re.compile(
 def read_exception(text: str) -> list[Case]:
     """The answers and failures that an exception tells of; empty if the text is none."""
     text = clean(text[:_MAX_TEXT])
-    software = next((name for name, pattern in _SOFTWARE if pattern.search(text)), "")
+    software = software_of(text)
+    if software and (foreign := foreign_in(text)) is not None:
+        return [foreign._replace(software=software)]
     cases = _distinct(_answers(text, software))
-    if cases or (not software and _A_REPLY.search(text)):
+    if cases or (not software and (_A_REPLY.search(text) or _OF_QUEUES.search(text))):
         return cases
     failure = _failure(text, software)
     return [] if failure is None else [failure]
@@ -255,10 +216,10 @@ def clean(text: str) -> str:
 
 def _answers(text: str, software: str) -> Iterator[Case]:
     """What each pattern of this program finds, the particular ones first; the same answer may come twice."""
-    family = {"django": ("smtplib",), "aiosmtplib": ("aiosmtplib", "smtplib")}.get(software, (software,))
+    family = {software, BUILT_ON.get(software, software), *(("smtplib",) if software == "aiosmtplib" else ())}
     count = 0
     for answer in _ANSWERS:
-        if answer.software not in (*family, "") or (answer.software == "" and not software):
+        if answer.software not in {*family, ""} or (answer.software == "" and not software):
             continue
         if count and (answer.code or not answer.software):
             # Words that stand for a code, and chance finds: only where nothing better was said.
@@ -313,6 +274,7 @@ def _case(answer: _Answer, found: re.Match[str], software: str) -> Case | None:
 def _without_ends(said: str) -> str:
     """A reply without the quotes and brackets that a program put around it."""
     said = said.rstrip("'\",` \n")
+    said = said[:-1] if said.endswith("):") else said
     return said[:-1].rstrip() if said.endswith(")") and said.count("(") < said.count(")") else said
 
 
@@ -355,10 +317,12 @@ def _distinct(cases: Iterator[Case]) -> list[Case]:
 
 
 def _same(case: Case, other: Case) -> bool:
-    if case.code != other.code or (case.recipient and other.recipient and case.recipient != other.recipient):
+    if (case.code and other.code and case.code != other.code) or (
+        case.recipient and other.recipient and case.recipient != other.recipient
+    ):
         return False
     one, two = case.text.replace("\n", " "), other.text.replace("\n", " ")
-    return one.startswith(two[:200]) or two.startswith(one[:200])
+    return two[:200] in one or one[:200] in two
 
 
 def _failure(text: str, software: str) -> Case | None:
@@ -392,7 +356,7 @@ _VAGUE = ("connect-failed", "closed", "tls-failed", "reset", "timed-out")
 
 def _particular(failure: Failure) -> int:
     if failure.certificate:
-        return 2 if failure.certificate == "not-verified" else 9
+        return 4 if failure.certificate == "not-verified" else 9
     return 1 if failure.error in _VAGUE[:1] else 3 if failure.error in _VAGUE else 5
 
 
@@ -408,9 +372,19 @@ _STEPS = (
     _step(r"\bin rcpt\b|command['\"]?: ['\"]RCPT|RCPT TO", "rcpt"),
     _step(r"\bin data\b|command['\"]?: ['\"]DATA|after (?:sending )?(?:the )?(?:message|data)", "message"),
     _step(r"\bin (?:ehlo|helo)\b|command['\"]?: ['\"][EH]E?[HL]", "ehlo"),
-)
+    # Before all of these: smtplib waits for the greeting within connect, Ruby within do_start, JavaMail in openServer.
+    _step(r"\bin (?:_get_socket|create_connection|open_connection)\b|tcp_socket\b", "connect"),
+    _step(r"\bin connect\b|\bself\.connect\(host, port\)|\bin [`'](?:Net::SMTP#)?(?:block in )?do_start"
+          r"|SMTPTransport\.openServer|, response: -1\b|command['\"]?: ['\"]CONN\b", "banner"),
+)  # fmt: skip
 
 
-def _stage_of_failure(text: str) -> Stage:
-    """Where a connection was lost: most often before the greeting, if nothing else is said."""
-    return next((stage for pattern, stage in _STEPS if pattern.search(text)), "banner")
+def _stage_of_failure(text: str) -> Stage | None:
+    """Where a connection was lost, if the program's words or its stack trace show it."""
+    stage = next((stage for pattern, stage in _STEPS if pattern.search(text)), None)
+    if stage is None:
+        # In a log's words. They are asked last: what reads logs takes its time to load.
+        from ehlo.explain.logs.found import doing
+
+        stage = doing(text.lower())
+    return stage

@@ -1,6 +1,6 @@
 """The words in which programs and systems speak of failures below SMTP, and what they mean.
 
-To teach it another wording, add a line to `_WORDS`. The first line that fits
+To teach it another wording, add a line to `_WORDS`; one of Windows, to `windows`. The first line that fits
 decides, so the particular ones come first.
 """
 
@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from ehlo.explain import windows
 from ehlo.smtp.stages import Stage
 
 #: More of a line, nobody reads.
@@ -43,6 +44,14 @@ def _certificate(problem: str, pattern: str) -> _Words:
 
 
 _WORDS = (
+    # What a program finds wrong with its own settings, or with how it is called.
+    _Words(r"\bEBADNAME\b|too many colons in address|(?:\blookup|ENOTFOUND|UnknownHostException:|getaddrinfo for"
+           r"|Unknown host:?|resolve host(?: name)?:?) ['\"]?(?:[a-z]{3,6}://|[\w.-]+:\d{1,5}\b)",
+           "host-setting-wrong", stage="dns"),
+    _Words(r"missing port in address", "port-missing", stage="dns"),
+    _Words(r"please run connect\(\) first|\bServer not connected|ServiceNotConnected|\bSMTP session not yet started"
+           r"|SmtpClient is not connected|IllegalStateException: Not connected", "not-connected", stage="ehlo"),
+    _Words(r"^(?:RENEGOTIATING|KEYUPDATE)\b", "taken-by-openssl", stage="rcpt"),
     # A certificate's problems, by name.
     _certificate("expired", r"certificate (?:has |is )?expired|CERT_HAS_EXPIRED|CertificateExpiredException"
                  r"|peer certificate: Expired|certificate has expired or is not yet valid|X509_V_ERR_CERT_HAS_EXPIRED"
@@ -60,7 +69,8 @@ _WORDS = (
                  r"|cannot validate certificate for [^\n]{1,200} because it doesn't contain any IP SANs"
                  r"|server identity check failed|SEC_E_WRONG_PRINCIPAL|verify error:num=6[24]\b"
                  r"|(?:subject name|common name)[^\n]{0,200} does not match (?:target )?host"),
-    _certificate("self-signed", r"DEPTH_ZERO_SELF_SIGNED_CERT|(?<!in )self[- ]signed certificate(?! in)"
+    # MailKit lists what might be: "a self-signed certificate which cannot be verified".
+    _certificate("self-signed", r"DEPTH_ZERO_SELF_SIGNED_CERT|(?<!in )self[- ]signed certificate(?! in| which)"
                  r"|verify error:num=18\b"),
     _certificate("unknown-root", r"self[- ]signed certificate in (?:the )?certificate chain|SELF_SIGNED_CERT_IN_CHAIN"
                  r"|verify error:num=19\b|UntrustedRoot"),
@@ -79,13 +89,16 @@ _WORDS = (
     _certificate("not-verified", r"certificate[_ ]verify[_ ]failed|certificate verification failed"
                  r"|remote certificate is invalid|SSL certificate problem|TLS certificate verification failed"
                  r"|server's certificate (?:could not be|is not) verified|SSLPeerUnverifiedException|bad certificate"
-                 r"|failed to verify certificate|peer certificate: |verify error:num=\d"),
+                 r"|failed to verify certificate|peer certificate: |verify error:num=\d"
+                 r"|certificate could not be validated|certificate presented by the server is not trusted"
+                 rf"|certificate fingerprint does not match|{windows.CERTIFICATE}"),
     # TLS.
     _tls(r"wrong[_ ]version[_ ]number|first record does not look like a TLS handshake|unknown protocol\b"
          r"|Unrecognized SSL message|plaintext connection\?|packet length too long|http request\b(?=[^\n]{0,40}ssl)"
          r"|ERR_SSL_WRONG_VERSION|unexpected packet format|Cannot determine the frame size|InvalidContentType"
          r"|ERR_SSL_PACKET_LENGTH|unexpected TLS packet|An unexpected TLS packet was received|not an SSL/TLS record"
-         r"|Unsupported or unrecognized SSL message|record overflow|received corrupt message"),
+         r"|Unsupported or unrecognized SSL message|record overflow|received corrupt message"
+         r"|typically reserved for plain-text connections"),
     _tls(r"unsupported[_ ]protocol|no[_ ]protocols[_ ]available|alert protocol version|version[_ ]too[_ ]low"
          r"|protocol version not supported|No appropriate protocol|protocol_version"
          r"|server selected unsupported protocol"
@@ -114,7 +127,8 @@ _WORDS = (
            r"|TLS required but neither|Requested SSL level failed|STARTTLS not (?:supported|offered|available)"
            r"|does not support STARTTLS|STARTTLS is not (?:available|supported|advertised)"
            r"|STARTTLS support not advertised"
-           r"|Host did not advertise STARTTLS|Cannot negotiate STARTTLS", "starttls-not-offered", stage="starttls"),
+           r"|Host did not advertise STARTTLS|Cannot negotiate STARTTLS|Didn't find STARTTLS in server response",
+           "starttls-not-offered", stage="starttls"),
     _Words(r"SMTP AUTH extension (?:is )?not supported|doesn't support AUTH|does not support (?:SMTP )?auth"
            r"|Host did not advertise any auth|Server doesn't support AUTH|authentication is not supported"
            r"|the server does not support authentication", "auth-not-offered", stage="auth"),
@@ -140,14 +154,15 @@ _WORDS = (
            r"|requested name is valid,? (?:but|and was found)", "no-address", stage="dns"),
     _Words(r"name or service not known|getaddrinfo ENOTFOUND|no such host|Unknown ?Host|could not resolve|NXDOMAIN"
            r"|name does not resolve|getaddrinfo failed|Name could not be resolved|host not found|cannot locate host"
-           r"|Bad hostname|failed to lookup address|The remote name could not be resolved|Errno 11001|\bENOTFOUND\b"
-           r"|Host name lookup failure|can't resolve|unknown SMTP host|could not be resolved",
+           r"|Bad hostname|failed to lookup address|The remote name could not be resolved|\bENOTFOUND\b"
+           r"|Host name lookup failure|can't resolve|unknown SMTP host|could not be resolved"
+           rf"|{windows.NO_SUCH_HOST}",
            "no-such-host", stage="dns"),
     _Words(r"Temporary failure in name resolution|EAI_AGAIN|Try again\b|server misbehaving|SERVFAIL|EDNS\b|queryA+ E"
            r"|getaddrinfo:|socket\.gaierror|DNS (?:lookup )?(?:failed|error|time)", "dns-failed", stage="dns"),
     # The connection.
-    _Words(r"connection (?:was )?refused|ECONNREFUSED|actively refused|Errno (?:111|61|10061)\]|os error 111"
-           r"|Connect call failed|\(111\)", "refused", stage="connect"),
+    _Words(r"connection (?:was )?refused|ECONNREFUSED|actively refused|Errno (?:111|61)\]|os error 111"
+           rf"|Connect call failed|\(111\)|{windows.REFUSED}", "refused", stage="connect"),
     _Words(r"greeting never received|Timeout waiting for (?:the )?greeting"
            r"|timed? ?out waiting for (?:a )?(?:greeting|220)",
            "timed-out", stage="banner"),
@@ -158,29 +173,35 @@ _WORDS = (
            r"|SMTPReadTimeoutError|Timed out waiting for server response"
            r"|Timeout (?:while )?(?:reading|waiting for data)"
            r"|The read operation timed out|response reading failed", "timed-out", stage=None),
-    _Words(r"(?:connect(?:ion|ing)?|connect:?|operation|dial)[^\n]{0,120}tim(?:ed|e)[- ]?out|i/o timeout"
-           r"|ETIMEDOUT|TimeoutError"
-           r"|connect timed out|Connection timeout|did not properly respond|Net::OpenTimeout|execution expired"
-           r"|operation has timed out|Errno (?:110|60|10060)\]|os error 110|Operation timed out|\(110\)"
+    # JavaMail shows how long it would wait: "timeout -1" is a setting.
+    _Words(r"(?:connect(?:ion|ing)?|connect:?|dial)[^\n]{0,120}tim(?:ed|e)[- ]?out(?! -?\d)|i/o timeout"
+           r"|ETIMEDOUT"
+           r"|connect timed out|Connection timeout|timed out (?:while )?connecting"
+           r"|did not properly respond|Net::OpenTimeout|execution expired"
+           r"|Errno (?:110|60)\]|os error 110|\(110\)"
            r"|Net::SMTP: Timeout"
-           r"|(?:SMTPConnectTimeoutError|SMTPTimeoutError)", "timed-out", stage="connect"),
+           rf"|(?:SMTPConnectTimeoutError|SMTPTimeoutError)|{windows.TIMED_OUT}", "timed-out", stage="connect"),
+    _Words(r"\btimed out\b|TimeoutError|TimeoutException", "timed-out"),
     _Words(r"ECONNRESET|connection (?:was )?reset|reset by peer|forcibly closed|Broken pipe|EPIPE\b"
            r"|aborted by the software"
-           r"|Errno (?:104|54|10054|32)\]|os error (?:104|32)|ECONNABORTED", "reset"),
+           rf"|Errno (?:104|54|32)\]|os error (?:104|32)|ECONNABORTED|{windows.RESET}", "reset"),
+    # JavaMail has a connection, and nothing came over it.
+    _Words(r"Could not connect to SMTP host[^\n]{0,300}, response: -1", "closed", stage="banner"),
     _Words(r"closed by (?:foreign|remote|the remote) ?host|unexpectedly (?:closed|disconnected)|closed unexpectedly"
            r"|connection closed|lost connection|connection lost|Unexpected EOF|net_io_connectionclosed|EOFError|\bEOF\b"
            r"|end of file|Unable to read data from the transport|unexpectedly dropped|remote end closed"
-           r"|Server not connected"
-           r"|empty (?:response|reply|code)|short response|socket close|disconnected from the server|response: -1"
-           r"|please run connect\(\) first|SMTPServerDisconnected|connection dropped|incomplete response"
+           r"|empty (?:response|reply|code)|short response|socket close|disconnected from the server"
+           r"|SMTPServerDisconnected|connection dropped|incomplete response"
            r"|Remote host closed",
            "closed"),
     _Words(r"cannot assign requested address|EADDRNOTAVAIL|Errno 99\]", "local-address", stage="connect"),
     _Words(r"permission denied|operation not permitted|EACCES|EPERM\b|forbidden by its access permissions",
            "not-permitted", stage="connect"),
-    _Words(r"failed to connect|could ?n[o']t connect|cannot (?:connect|open)|unable to (?:make a connection|connect)"
+    _Words(r"failed to connect|could ?n[o']t connect|could not open (?:a )?connection|cannot (?:connect|open)"
+           r"|unable to (?:make a connection|connect)"
            r"|connect\(\) failed|Connection could not be established|Failure sending mail|Error connecting"
-           r"|Connection error|connection failed|could not be connected", "connect-failed", stage="connect"),
+           rf"|Connection error|connection failed|could not be connected|{windows.CONNECT_FAILED}", "connect-failed",
+           stage="connect"),
 )  # fmt: skip
 
 
@@ -195,4 +216,6 @@ def _table() -> tuple[tuple[re.Pattern[str], Failure], ...]:
 def failure_in(text: str) -> Failure | None:
     """What failed below SMTP, as a line or a few tell of it; None if they tell of nothing such."""
     text = text[:_MAX_LINE]
+    if (number := windows.number_in(text)) is not None:
+        return Failure(*number)
     return next((failure for pattern, failure in _table() if pattern.search(text)), None)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ehlo.explain.exceptions import read_exception
 from ehlo.explain.failures import Failure, failure_in
+from ehlo.explain.foreign import FOREIGN
 from ehlo.explain.said import VERBS, Said, who_said
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
@@ -52,17 +53,23 @@ def read_paste(text: str) -> Paste | None:
 _EXCEPTION = re.compile(r"\s*(?:[\w$\\]{1,60}[.:\\]{1,2}){1,12}\w{0,60}(?:Exception|Error)\b|Traceback |\s+at \w")
 _REPLY = re.compile(r"([2-5]\d\d)([ -]|$)")
 _COMMAND = re.compile(VERBS, re.IGNORECASE)
+#: What a program says of its own never goes on with what a server said.
+_OF_PROGRAM = re.compile(r"\s*(?:DEBUG|INFO|WARN|ERROR|TRACE)\b")
 _HOST = r"(?P<host>\[?[\w.:-]{1,255}?\]?)"
 _PORT = r"(?P<port>\d{1,5})"
 #: How programs say where they connect to.
 _TRYING = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\W{{0,5}}(?:telnet|nc|ncat|netcat)(?: -\w+)* {_HOST} {_PORT}\s*$",
+        # Behind a prompt, which may end with any of these.
+        rf"(?:.{{0,80}}[>$#%] ?|\W{{0,5}})(?:telnet|nc|ncat|netcat)(?: -\w+)* {_HOST} {_PORT}\s*$",
         rf".{{0,40}}openssl s_client .{{0,300}}-connect {_HOST}:{_PORT}\b",
         # Without brackets an address of IPv6 has no port behind it.
         rf"\W{{0,5}}Trying (?P<host>\[[\da-fA-F:.]{{2,45}}\]|[\w.-]{{1,255}}):{_PORT}\.\.\.",
         rf"\s*✗ connect +{_HOST}:{_PORT}(?P<failed>\b)",
+        # Windows says all in one line, in its own language.
+        rf"(?:Connecting To|Verbindungsaufbau zu|Connexion à) ?{_HOST}\.\.\.(?P<failed>.{{0,120}}?)"
+        rf"(?:[Pp]orta?|el puerto) {_PORT}\b",
         rf"\W{{0,5}}Trying {_HOST}\.\.\.",
         rf"connect: to \('{_HOST}', {_PORT}\)",
         rf".{{0,60}}trying to connect to host \"{_HOST}\", port {_PORT}",
@@ -102,6 +109,7 @@ _AUTH_HIDDEN = re.compile(r"\s*DEBUG SMTP: AUTH ([\w-]{1,20}) command trace supp
 _AUTH_DONE = re.compile(r"\s*DEBUG SMTP: AUTH [\w-]{1,20} succeeded")
 _OPENS = re.compile(
     r"\s*(?:\* {1,3}|=== |== Info: )?(?:Trying [\w.:\[\]-]+|Connected to |CONNECTED\(|Escape character|telnet: "
+    r"|Connecting To |Verbindungsaufbau zu |Connexion à "
     r"|Ncat: |nc: "
     r"|Connection: opening to|connect: to \()|DEBUG SMTP: trying to connect"
 )
@@ -116,7 +124,8 @@ _FAILS = re.compile(
     r"fail|error|problem|unable|issuer|refus|tim(?:ed|e)[- ]?out|unreach|no route|not known|resol|close|reset|lost"
     r"|unexpected|EOF|wrong|expired|verif"
     r"|self[- ]signed|mismatch|not match|no such host|denied|not (?:yet )?valid|not supported|trusted|\bbad\b"
-    r"|broken|drop|can't",
+    r"|broken|drop|can't|RENEGOTIATING|KEYUPDATE|could not|Didn't find"
+    r"|keine Verbindung|Impossible d|No se puede",
     re.IGNORECASE,
 )
 _OWN = re.compile(r"\s*[✓✗!-] (?P<stage>dns|connect|tls|starttls) ")
@@ -152,6 +161,7 @@ class _Session:
         self._problem: tuple[str, str] | None = None
         self._failed = False
         self._over = False
+        self._mute = False
         self._in_certificate = False
         dots = [number for number, line in enumerate(lines) if line.text == "."]
         self._last_dot = dots[-1] if dots else -1
@@ -218,6 +228,9 @@ class _Session:
     # Lines.
 
     def _unmarked(self, text: str) -> None:
+        if not self._replies and self._content is None and FOREIGN.match(text):
+            self._foreign(text)
+            return
         # Without a dot further on, a reply ends the content, or else the paste does.
         if self._content is not None and not (self._number > self._last_dot and _REPLY.match(text)):
             self._client(text)
@@ -242,7 +255,7 @@ class _Session:
         last = self.events[-1] if self.events else None
         if last is None or last.who != "server" or last.kind != "line" or not text.strip() or self._tells(text):
             return False
-        if _EXCEPTION.match(text):
+        if _EXCEPTION.match(text) or _OF_PROGRAM.match(text):
             return False
         before = self._lines[self._number - 1].text
         if len(before) < 60 or last.data is None or len(last.data) > 2000:
@@ -264,9 +277,13 @@ class _Session:
             # Not a reply at all, but somebody said it: the rules for foreign servers want to see it.
             if self._replies and not self._unfinished:
                 return
+            if FOREIGN.match(text):
+                self._foreign(text)
+                return
             self._line("server", self._pending[0][1] if self._pending else self._stage, text)
             return
         code = int(found[1])
+        self._mute = False
         if self._content is not None:
             self._end_content()
         hidden = self._starttls_hidden and not self._greeted
@@ -292,7 +309,7 @@ class _Session:
             else:
                 self._content.append(text[1:] if text.startswith("..") else text)
             return
-        if not text.strip():
+        if not text.strip() or self._mute:
             return
         if self._tls_due:
             self._handshake({})
@@ -306,6 +323,15 @@ class _Session:
         stage: Stage = "ehlo" if self._stage == "banner" else self._stage
         self._line("client", stage, text)
         self._pending.append((verb, stage))
+
+    def _foreign(self, text: str) -> None:
+        """A server that speaks no SMTP: what else it says is of no interest."""
+        if self._over:
+            return
+        stage = self._pending[0][1] if self._pending else "banner"
+        self._connected = self._mute = self._over = True
+        self._line("server", stage, text)
+        self._error("no-reply-code", text, stage)
 
     def _line(self, who: Who, stage: Stage, text: str) -> None:
         self._spoken = self._number
@@ -366,6 +392,7 @@ class _Session:
         # A new connection: what was open is lost.
         self._pending.clear()
         self._greeted, self._stage, self._tls_due, self._in_auth = False, "banner", False, False
+        self._mute = False
         if self.host:
             facts: Facts = {"address": address or self.host, "port": self.port or 25, "local": ""}
             self._event("net", "connect", "connect", facts=facts)
@@ -397,6 +424,7 @@ class _Session:
         if failure.certificate:
             if self._problem is None or self._problem[0] == "not-verified":
                 self._problem = failure.certificate, text[:500]
+                self._explain_handshake()
                 self._add_problem()
             return
         error = failure.error
@@ -415,6 +443,10 @@ class _Session:
             stage: Stage = "starttls" if self._tls_due or self._starttls_hidden else "tls"
             self._tls_due = False
             self._event("net", "tls", stage, facts={"error": error, "message": text[:500]})
+            # What the program would have said now has no connection to go over.
+            self._mute = True
+        elif error in _LOST and failure.stage == "banner":
+            self._error(error, text, "banner")
         elif not self._connected and (error in _CONNECT_ERRORS or error in _LOST):
             where: Facts = {"address": self.host or "?", "port": self.port, "error": error, "message": text[:500]}
             self._event("net", "connect", "connect", facts=where)
@@ -425,6 +457,15 @@ class _Session:
         else:
             self._error(error, text, failure.stage or self._stage)
         self._failed = self._over = True
+
+    def _explain_handshake(self) -> None:
+        """If the handshake has just failed: it did so over the certificate, as it turns out."""
+        last = self.events[-1] if self.events else None
+        if last is None or last.kind != "tls" or "error" not in last.facts:
+            return
+        self._tls = len(self.events) - 1
+        self.events[self._tls] = last._replace(facts={"version": "TLS", "cipher": "", "bits": 0})
+        self._failed = False
 
     def _refused(self, error: str) -> bool:
         """Whether all is said already: a goodbye, or a refusal after which nothing was open."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from ehlo.explain.case import Case
+from ehlo.explain.foreign import FOREIGN, foreign_server
 from ehlo.smtp.reply import EnhancedStatus
 from ehlo.smtp.stages import Stage
 
 #: What stands before a reply when it was copied from a session.
 _PREFIX = r"(?:[\s>*|\-]*(?:S:|<[-*~ ]+|<<<|SERVER(?: -> CLIENT)?:|Remote server (?:said|replied):|said:)\s*)?"
-#: How servers begin that do not speak SMTP.
-_FOREIGN = re.compile(r"HTTP/\d|<!DOCTYPE html|<html|\* (?:OK|BYE|PREAUTH)\b|\+OK\b|SSH-\d", re.IGNORECASE)
 _REPLY = re.compile(rf"^\s*{_PREFIX}[\"'(b]*([2-5][0-5][0-9])([ \-,:]|$)\s*(.*)$", re.IGNORECASE)
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _CODE = re.compile(r"(?<![\d.])([245][0-5][0-9])(?![\d.])")
@@ -36,9 +35,8 @@ def read_replies(text: str) -> list[Case]:
     text = text[:_MAX_TEXT].strip()
     if not text:
         return []
-    if _FOREIGN.match(text):
-        line = f"S: {text.splitlines()[0]}"
-        return [Case(text=line, error="no-reply-code", stage="banner", seen=line)]
+    if FOREIGN.match(text):
+        return [foreign_server(text.splitlines()[0])]
     replies: list[list[str]] = []
     codes: list[int] = []
     going_on = False
@@ -58,17 +56,18 @@ def read_replies(text: str) -> list[Case]:
         going_on = found[2] == "-"
     if not replies:
         return [_fragment(text)]
-    return [_case(code, "\n".join(lines), text) for code, lines in zip(codes, replies, strict=True)]
+    stage = _stage_of(text)
+    return [_case(code, "\n".join(lines), stage) for code, lines in zip(codes, replies, strict=True)]
 
 
-def _case(code: int, text: str, seen: str) -> Case:
+def _case(code: int, text: str, stage: Stage | None) -> Case:
     status = EnhancedStatus.parse(text)
     address = _ADDRESS.search(text)
     return Case(
         text=text,
         code=code,
         status=str(status) if status else "",
-        stage=_stage_of(seen),
+        stage=stage,
         recipient=address[1] if address else "",
         seen=f"{code} {text}",
     )

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from ehlo.explain.exceptions import clean, unescape
+from ehlo.explain.software import framework_of
 
 #: More than any session that a person copies.
 _MAX_TEXT = 2_000_000
@@ -79,8 +80,8 @@ _PROGRAMS = tuple(
         ("dotnet", r"^Connected to smtps?://"),
         ("symfony", r"^\[?\d{4}-\d\d-\d\dT[\d:.+]+\]? [<>] "),
         ("swaks", r"^=== (?:Trying|Connected)|^\*\*\* (?:Error connecting|TLS startup)"),
-        ("curl", r"^(?:== Info: |\* )|^curl: \(\d+\)"),
-        ("telnet", r"^Escape character|^\W{0,3}telnet\b|^Trying [\da-f.:]+\.\.\.|^telnet>"),
+        ("curl", r"^(?:== Info: |\* (?!OK\b|BYE\b|PREAUTH\b))|^curl: \(\d+\)"),
+        ("telnet", r"^Escape character|^\W{0,3}telnet\b|^Connecting To |^Trying [\da-f.:]+\.\.\.|^telnet>"),
         ("netcat", r"^\W{0,3}n(?:c|cat|etcat) |^Connection to \S+ \d+ port .*succeeded|^Ncat: "),
     )
 )  # fmt: skip
@@ -110,6 +111,7 @@ _LEVEL = re.compile(
     r"(?:\d{1,7} --- \[[^\]]{0,40}\] [\w.$]{1,60}\s*: )?(?:\s*\[[\w./:-]{1,40}\])?\s?"
 )
 _PROMPT = re.compile(r"(?:smtp|ehlo|ncat|nc)> ?", re.IGNORECASE)
+_JOINED = re.compile(r"(?=250[ -][A-Z\d])")
 _BREAK = re.compile(r"<br ?/?>\n?", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(\d{1,5})(?:[:|.)]\s?|\s\s?|\t)")
 
@@ -129,7 +131,7 @@ def who_said(text: str) -> tuple[str, list[Said]]:
             and not re.search(r"^(?:\* |curl:|\{|\})", said, re.MULTILINE)
         ):
             software = "symfony"
-    return software, _said(stamped, marks, software)
+    return framework_of(software, text), _said(stamped, marks, software)
 
 
 def _lines(text: str) -> list[str]:
@@ -249,11 +251,21 @@ def _said(stamped: list[tuple[float | None, str]], marks: _Marks, software: str)
         if marks.literal:
             lines = unescape(_content(text, marks)).removesuffix("\n").split("\n")
             out += [Said(t, who, part) for part in lines[:_MAX_LINES]]
+        elif software == "ehlo":
+            out.append(Said(t, who, text.split("  ")[0].rstrip()))
         else:
-            out.append(Said(t, who, text.split("  ")[0].rstrip() if software == "ehlo" else text))
+            out += [Said(t, who, part) for part in (_joined(text) if who == "server" else [text])]
         if len(out) > _MAX_LINES:
             break
     return out
+
+
+def _joined(text: str) -> list[str]:
+    """The lines of a reply to EHLO that a browser has shown as one: `250-mail.example.com250-SIZE 1000250 HELP`."""
+    if not text.startswith("250-"):
+        return [text]
+    lines = [line for line in _JOINED.split(text) if line]
+    return lines if lines[-1].startswith("250 ") else [text]
 
 
 def _unmarked(out: list[Said], t: float, line: str, *, wrapped: bool) -> None:

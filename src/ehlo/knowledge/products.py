@@ -6,7 +6,7 @@ tenth of the time. To teach it a product, add a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -130,12 +130,38 @@ SENDERS = {
     "nodemailer": "nodemailer",
     "phpmailer": "PHPMailer",
     "rails": "Ruby on Rails (Action Mailer)",
+    "ruby": "Ruby Net::SMTP",
     "smtplib": "Python smtplib",
     "spring": "Spring Boot",
     "swaks": "swaks",
     "symfony": "Symfony Mailer",
+    "telnet": "telnet",
     "wordpress": "WordPress",
 }
+
+#: Frameworks, and the library that each of them hands its mail to.
+BUILT_ON = {
+    "django": "smtplib",
+    "laravel": "symfony",
+    "rails": "ruby",
+    "spring": "javamail",
+    "wordpress": "phpmailer",
+}
+_MOSTLY = {"ruby": "rails"}
+
+
+def setting_for(software: str, settings: Mapping[str, str]) -> str:
+    """The setting for a program, with the program's name before it: "in PHPMailer: Port"; empty where there is none.
+
+    A framework without one gets that of its library, which does its work. Ruby's library gets that of Rails, which is
+    what nearly all mail of Ruby goes through.
+    """
+    library = BUILT_ON.get(software)
+    found = next((name for name in (software, library, _MOSTLY.get(software)) if name in settings), None)
+    if found is None:
+        return ""
+    below = f", which {name_of(software)} is built on" if found == library else ""
+    return f"in {name_of(found)}{below}: {settings[found]}"
 
 
 def name_of(software: str) -> str:

@@ -8,5 +8,6 @@ line's message apart. To teach the reader a kind of line, add a needle and a bra
 
 from ehlo.explain.logs.groups import Group, summarize
 from ehlo.explain.logs.reader import Entry, read_log
+from ehlo.explain.logs.source import Damage
 
-__all__ = ["Entry", "Group", "read_log", "summarize"]
+__all__ = ["Damage", "Entry", "Group", "read_log", "summarize"]

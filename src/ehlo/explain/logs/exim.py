@@ -23,16 +23,18 @@ NEEDLES = (
     b"lost while reading",
     b"dropped: too",
     b"refused: too",
+    b"no host name found",
+    b"no IP address found",
 )
 
 _ID = re.compile(r"([0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}) ")
 _FAILED = re.compile(r"(\*\*|==) (?:<>|(\S+))(.*)", re.DOTALL)
 _FIELD = re.compile(r" ([FPH])=(?:<([^>]*)>|(\S+)(?: \(\S*\))?(?: \[([^\]]*)\])?)")
 _DEFER = re.compile(r" defer \((-?\d+)\)")
-#: Attempts that were not made, and messages that wait for their turn.
-_CHATTER = re.compile(
-    r"retry time not (?:yet )?reached|retry time not reached for any host$|^Retry time|spool file is locked", re.I
-)
+#: Messages that another process has in hand.
+_CHATTER = re.compile(r"spool file is locked", re.IGNORECASE)
+#: A client whose address and name do not lead to each other.
+_NAMELESS = re.compile(r"no (?:host name found for IP address|IP address found for host) ([\w.:-]+)(?:.*\[([^\]]+)\])?")
 _REMOTE = re.compile(
     r"(?:SMTP|LMTP) error from remote (?:mail(?:er)?|mail server|mail host)(?: server)? (?:after|in response to) (.*)",
     re.DOTALL,
@@ -195,6 +197,13 @@ def _protocol(rest: str) -> Found:
     return Found("in", case, peer=_peer(rest))
 
 
+def _nameless(rest: str) -> Found | None:
+    found = _NAMELESS.search(rest)
+    if found is None:
+        return None
+    return Found("in", Case(found[0], stage="banner"), peer=found[2] or found[1])
+
+
 def _peer(rest: str) -> str:
     found = _CLIENT.search(rest)
     return "" if found is None else found[1] or found[3]
@@ -214,4 +223,6 @@ _READERS = (
     ("SMTP protocol error", _protocol),
     ("dropped: too", _dropped),
     ("refused: too", _dropped),
+    ("no host name found", _nameless),
+    ("no IP address found", _nameless),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ehlo.explain.case import Case
-from ehlo.explain.logs.found import Found, failure, specific, split_reply, stage_of
+from ehlo.explain.logs.found import Direction, Found, failure, specific, split_reply, stage_of
 from ehlo.smtp.stages import Stage
 
 #: A line without any of these is of no interest.
@@ -25,6 +25,8 @@ NEEDLES = (
     b"said: ",
     b"refused to talk",
     b": connect to ",
+    b"TLS library problem",
+    b"fatal: ",
 )
 
 _DELIVERY = re.compile(
@@ -62,8 +64,14 @@ _MISDEEDS = {
 }
 
 
-def read(message: str) -> Found | None:
-    """What a line says, without its prefix; None where that is nothing of interest."""
+#: Programs of Postfix that are clients; of all others clients are the other side.
+_CLIENTS = frozenset({"smtp", "lmtp"})
+
+
+def read(message: str, program: str = "") -> Found | None:
+    """What a line of a program says, without its prefix; None where that is nothing of interest."""
+    if message.startswith(("warning: TLS library problem", "fatal: ")):
+        return _trouble(message, "out" if program.rpartition("/")[2] in _CLIENTS else "in")
     at = message.find(" status=")
     if at >= 0 and (found := _DELIVERY.match(message[:at])) is not None:
         return _delivery(found, message[at + 8 :])
@@ -213,6 +221,14 @@ def _login(message: str) -> Found | None:
         sender=user or "",
     )
     return Found("in", case, peer=_peer(name, address))
+
+
+def _trouble(message: str, direction: Direction) -> Found:
+    """What a program says of itself, and of no client or server: OpenSSL's errors, and why it stopped."""
+    if message.startswith("fatal: "):
+        return Found(direction, Case(message, error="server-stopped", stage="connect"))
+    error = "tls-failed" if direction == "out" else "client-tls-failed"
+    return Found(direction, Case(message.removeprefix("warning: "), error=error, stage="starttls"))
 
 
 def _no_smtp(message: str) -> Found | None:

@@ -15,11 +15,10 @@ from ehlo.explain.case import Case
 from ehlo.explain.logs import exchange, exim, opensmtpd, postfix, sendmail
 from ehlo.explain.logs.found import Direction, Found
 from ehlo.explain.logs.head import Head, take_apart
-from ehlo.explain.logs.source import TAIL, Hit, hits
+from ehlo.explain.logs.source import TAIL, Damage, Hit, hits
 from ehlo.transcript.redaction import REDACTED
 
 _READERS: dict[str, Callable[[str], Found | None]] = {
-    "postfix": postfix.read,
     "exim": exim.read,
     "sendmail": sendmail.read,
     "opensmtpd": opensmtpd.read,
@@ -75,47 +74,91 @@ class Entry(NamedTuple):
     peer: str = ""
 
 
-def read_log(stream: BinaryIO | Iterable[bytes], *, today: date | None = None) -> Iterator[Entry]:
+def read_log(
+    stream: BinaryIO | Iterable[bytes], *, today: date | None = None, on_damage: Callable[[Damage], None] | None = None
+) -> Iterator[Entry]:
     """The failures in a log, which may be packed (gzip, bzip2, xz). Lines without a failure give nothing.
 
-    `stream` is a file, or lines. Times without a year are taken for the last such day up to `today`.
+    `stream` is a file, or lines. Times without a year are taken for the last such day up to `today`. What a packed log
+    lacks is told to `on_damage`, when all that could be unpacked has been read.
     """
     today = today or date.today()
-    return _once(entry for hit in hits(stream, _NEEDLES, _GATES) if (entry := _entry(hit, today)) is not None)
+    found = hits(stream, _NEEDLES, _GATES, on_damage)
+    return _once(entry for hit in found if (entry := _entry(hit, today)) is not None)
 
 
-#: As many attempts wait for the line that says what came of them.
+#: As many attempts wait for the line that says what came of them, and as many messages are remembered as put off.
 _WAITING = 200
+#: The errors of a handshake that failed, on either side.
+_HANDSHAKES = frozenset({"tls-failed", "client-tls-failed", "next-certificate"})
 
 
 def _once(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Each failure once, where Postfix writes it twice.
+    """Each failure once, where servers write it twice."""
+    return _attempts_once(_handshakes_once(_waits_once(entries)))
 
-    It writes a line for each address that it could not connect to, and the last one again as the reason why a message
-    stays: then that line, which names the message, stands for both. And whoever fails in the handshake is lost, too.
+
+def _waits_once(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Exim repeats at each run of its queue that the time to try a message again has not come."""
+    known: dict[tuple[str, str], None] = {}
+    for entry in entries:
+        if entry.product == "exim" and entry.case.text.lower().startswith("retry time not"):
+            message = entry.queue, entry.case.recipient
+            if message in known:
+                continue
+            if len(known) >= _WAITING:
+                known.pop(next(iter(known)))
+            known[message] = None
+        yield entry
+
+
+def _handshakes_once(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Who fails in the handshake is lost, too, for Postfix.
+
+    And OpenSSL's errors stand in lines of their own: they count where no other line tells of that handshake.
     """
-    waiting: dict[str, Entry] = {}
-    in_handshake = ""
+    failed = ""
+    library: Entry | None = None
     for entry in entries:
         case = entry.case
-        if entry.product != "postfix" or not (case.error and case.text.startswith(("connect to ", "lost ", "SSL_"))):
+        if case.text.startswith("TLS library problem"):
+            if entry.direction == "out" or not failed:
+                if library is not None:
+                    yield library
+                library = entry
+            continue
+        if library is not None:
+            if case.error not in _HANDSHAKES or entry.direction != library.direction:
+                yield library
+            library = None
+        if entry.product == "postfix" and case.error == "client-tls-failed":
+            failed = entry.peer
+        elif failed and entry.peer == failed and case.stage == "starttls" and case.text.startswith("lost "):
+            failed = ""
+            continue
+        yield entry
+    if library is not None:
+        yield library
+
+
+def _attempts_once(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Postfix writes a line for each address that it could not connect to, and the last one again as the reason why a
+    message stays: then that line, which names the message, stands for both."""
+    waiting: dict[str, Entry] = {}
+    for entry in entries:
+        text = entry.case.text
+        tried = entry.product == "postfix" and entry.direction == "out" and entry.case.error
+        if not tried or not text.startswith(("connect to ", "lost ")):
             yield entry
-        elif entry.direction == "in":
-            if case.error == "client-tls-failed":
-                in_handshake = entry.peer
-            elif case.stage == "starttls" and entry.peer == in_handshake:
-                in_handshake = ""
-                continue
-            yield entry
-        elif case.recipient:
-            waiting.pop(case.text, None)
+        elif entry.case.recipient:
+            waiting.pop(text, None)
             yield entry
         else:
-            if case.text in waiting:
-                yield waiting.pop(case.text)
+            if text in waiting:
+                yield waiting.pop(text)
             elif len(waiting) >= _WAITING:
                 yield waiting.pop(next(iter(waiting)))
-            waiting[case.text] = entry
+            waiting[text] = entry
     yield from waiting.values()
 
 
@@ -150,6 +193,8 @@ def _found(hit: Hit, head: Head, line: str) -> tuple[str, Found | None]:
             continue
         if product == "exchange":
             found = exchange.read(line, lambda session: _earlier(hit, session))
+        elif product == "postfix":
+            found = postfix.read(head.message, head.program)
         else:
             found = _READERS[product](head.message)
         if found is not None:

@@ -12,7 +12,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 #: Bounds memory where a line never ends; the longest that mail servers write have some thousand octets.
 MAX_LINE = 16_384
@@ -21,6 +21,9 @@ BLOCK = 1 << 19
 TAIL = 32_768
 #: A smaller block is not worth asking whose it could be.
 _SMALL = 1 << 16
+
+#: What a packed log lacks: "all" where nothing of it could be unpacked, "rest" where what follows could not.
+Damage = Literal["all", "rest"]
 
 
 class Hit(NamedTuple):
@@ -44,12 +47,18 @@ class Hit(NamedTuple):
 
 
 def hits(
-    stream: BinaryIO | Iterable[bytes], needles: Mapping[str, Iterable[bytes]], gates: Mapping[str, Iterable[bytes]]
+    stream: BinaryIO | Iterable[bytes],
+    needles: Mapping[str, Iterable[bytes]],
+    gates: Mapping[str, Iterable[bytes]],
+    on_damage: Callable[[Damage], None] | None = None,
 ) -> Iterator[Hit]:
-    """The lines that have a needle of some product, which is looked for only in blocks that have one of its gates."""
+    """The lines that have a needle of some product, which is looked for only in blocks that have one of its gates.
+
+    What a packed stream lacks is told to `on_damage`.
+    """
     number = 1
     tail = b""
-    for block in _blocks(_unpacked(_chunks(stream))):
+    for block in _blocks(_unpacked(_chunks(stream), on_damage or _ignore)):
         starts: dict[int, frozenset[str]] = {}
         for product, its in needles.items():
             if len(block) < _SMALL or product not in gates or any(gate in block for gate in gates[product]):
@@ -125,7 +134,11 @@ def _chunks(stream: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
         yield b"\n".join(lines) + b"\n"
 
 
-def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _ignore(damage: Damage) -> None:
+    """What is damaged ends where the damage begins."""
+
+
+def _unpacked(chunks: Iterator[bytes], on_damage: Callable[[Damage], None]) -> Iterator[bytes]:
     """The chunks, unpacked if they begin as gzip, bzip2 or xz. What is damaged ends where the damage begins."""
     first = b""
     while len(first) < 6 and (chunk := next(chunks, b"")):
@@ -134,11 +147,11 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
         return
     packed = _both(first, chunks)
     if first.startswith(b"\x1f\x8b"):
-        yield from _gunzipped(packed)
+        yield from _decompressed(packed, _Gunzip, on_damage)
     elif first.startswith(b"BZh"):
-        yield from _decompressed(packed, bz2.BZ2Decompressor)
+        yield from _decompressed(packed, bz2.BZ2Decompressor, on_damage)
     elif first.startswith(b"\xfd7zXZ\x00"):
-        yield from _decompressed(packed, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY))
+        yield from _decompressed(packed, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), on_damage)
     else:
         yield from packed
 
@@ -147,34 +160,63 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
 _XZ_MEMORY = 256 << 20
 
 
-def _gunzipped(packed: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(31)
-    try:
-        for chunk in packed:
-            while chunk:
-                if unpacker.eof:
-                    unpacker = zlib.decompressobj(31)
-                if data := unpacker.decompress(chunk, BLOCK):
-                    yield data
-                chunk = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    except zlib.error:
-        return
+class _Unpacker(Protocol):
+    """What bz2 and lzma call a decompressor."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gunzip:
+    """zlib as a decompressor of that kind."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
 def _decompressed(
-    packed: Iterator[bytes], new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+    packed: Iterator[bytes], new: Callable[[], _Unpacker], on_damage: Callable[[Damage], None]
 ) -> Iterator[bytes]:
     unpacker = new()
+    nothing = True
     try:
         for chunk in packed:
             while chunk or not (unpacker.eof or unpacker.needs_input):
                 if unpacker.eof:
+                    # Another one behind it, or what fills up a tape's block.
+                    chunk = chunk.lstrip(b"\0")
+                    if not chunk:
+                        break
                     unpacker = new()
                 if data := unpacker.decompress(chunk, BLOCK):
+                    nothing = False
                     yield data
                 chunk = unpacker.unused_data if unpacker.eof else b""
-    except (OSError, ValueError, EOFError, lzma.LZMAError, MemoryError):
+    except (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error, MemoryError):
+        on_damage("all" if nothing else "rest")
         return
+    if not unpacker.eof:
+        on_damage("all" if nothing else "rest")
 
 
 def _both(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
