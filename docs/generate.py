@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 os.environ["COLUMNS"] = "100"
@@ -14,6 +15,7 @@ from ehlo.cli.main import Parser, configure, full_parser
 from ehlo.knowledge import data as knowledge
 from ehlo.knowledge.products import name_of
 from ehlo.knowledge.rules import COMPILED, LAYERS, Rule, When, compile_rules, load_rules
+from ehlo.lab.fault_table import ACTIONS_AT, CONDITIONS_AT, COUNTING, FAULT_STAGES, FILE_WORDS, SPEAKING
 from ehlo.lab.persona import load_persona, persona_names
 from ehlo.lab.scenario import load_scenario, scenario_names
 from ehlo.web.app import ENDPOINTS
@@ -30,7 +32,7 @@ def pages() -> dict[Path, str]:
         DOCS / "man" / "ehlo.1": manual_page(),
         DOCS / "rules" / "README.md": rules_index(),
         DOCS / "lab.md": filled("lab.md", personas=personas(), client_rules=client_rules(), endpoints=endpoints()),
-        DOCS / "scenarios.md": filled("scenarios.md", scenarios=scenarios()),
+        DOCS / "scenarios.md": filled("scenarios.md", effects=effects(), scenarios=scenarios()),
     }
     for rule in load_rules():
         out[DOCS / "rules" / f"{rule.id}.md"] = rule_page(rule)
@@ -125,6 +127,31 @@ def scenarios() -> str:
         rule = f"[{scenario.rule}](rules/{scenario.rule}.md)" if scenario.rule else ""
         rows.append(f"| `{name}` | {scenario.title} | {rule} |\n")
     return "| scenario | | rule |\n|---|---|---|\n" + "".join(rows)
+
+
+def effects() -> str:
+    """The table of what is known and what can be done at each stage."""
+    word_of = {field: word for word, field in FILE_WORDS.items()}
+    rows = []
+    for stage in FAULT_STAGES:
+        known = [word_of[field] for field in CONDITIONS_AT[stage] if field not in COUNTING]
+        there = [name for name in ACTIONS_AT[stage] if name not in SPEAKING or SPEAKING[0] not in ACTIONS_AT[stage]]
+        missing = [name for name in SPEAKING if name not in ACTIONS_AT[stage]]
+        if SPEAKING[0] not in ACTIONS_AT[stage]:
+            can = "nothing but " + _code(there)
+        else:
+            can = (
+                "any reply"
+                + (f", {_code(there)}" if there else "")
+                + (f", without {_code(missing)}" if missing else "")
+            )
+        rows.append(f"| `{stage}` | {_code(known)} | {can} |\n")
+    head = f"| stage | known, for `when` and `per` | done |\n|---|---|---|\n{''.join(rows)}\n"
+    return head + f'"Any reply" is {_code(SPEAKING)}.\n'
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def personas() -> str:

@@ -10,6 +10,7 @@ import re
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,7 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from ehlo.lab.authority import make_identity
+
 EHLO = [sys.executable, "-m", "ehlo"]
+#: Believes in every certificate.
+TRUSTING = ssl.create_default_context()
+TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
 
 
 class Process:
@@ -82,7 +88,10 @@ def test_list() -> None:
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert any(line.startswith("greylisted  ") for line in lines)
-    assert all(len(line) <= 80 for line in lines)
+    # Where no terminal is, nothing is cut.
+    assert any(
+        line.endswith("  The account's own password is refused, an application password is wanted") for line in lines
+    )
     assert "\x1b" not in done.stdout
     entries = json.loads(ehlo("--list", "--json").stdout)
     assert len(entries) >= 60
@@ -106,7 +115,23 @@ def test_list() -> None:
         (["--cert", "x"], "--cert and --key belong together."),
         (["--exec", "no-such-command-here"], "it cannot be run: No such file or directory."),
         (["--exec", "'unfinished"], "it cannot be run: No closing quotation."),
-        (["--listen", "192.0.2.1", "--port", "0"], "the lab cannot listen there"),
+        (["--listen", "192.0.2.1", "--port", "0"], "--listen 192.0.2.1: the lab cannot listen there: Cannot assign"),
+        (["--listen", "nosuch.invalid", "--port", "0"], "--listen nosuch.invalid: the lab cannot listen there: "),
+        (["--host", "a b"], "--host a b: it is no host name."),
+        (["--host", "a\tb"], "it is no host name."),
+        (["--host", ""], "it is no host name."),
+        (["--release", "foo bar"], "--release foo bar: "),
+        (["--tag", "foo=after:zz"], "--tag foo=after:zz: 'after:' does not take 'zz'."),
+        (["--tag", "foo=x larger:many"], "'larger:' does not take 'many'."),
+        (["--keep", "-1"], "--keep -1: it is a number above 0."),
+        (["--keep", "0"], "--keep 0: it is a number above 0."),
+        (["--keep-size", "-1"], "--keep-size -1: it is a number above 0."),
+        (["--keep-hours", "nan"], "--keep-hours nan: it is a number above 0."),
+        (["--idle", "nan"], "A limit is a number above 0, not nan."),
+        (["--exec", ""], "--exec: there is no command."),
+        (["--json"], "--json goes with --list."),
+        (["--export", "/nope/x.mbox"], "--export /nope/x.mbox: it cannot be written: No such file or directory."),
+        (["--export", "/nope/folder/"], "--export /nope/folder/: it cannot be written: No such file or directory."),
     ],
 )
 def test_wrong_usage(words: list[str], said: str) -> None:
@@ -115,6 +140,45 @@ def test_wrong_usage(words: list[str], said: str) -> None:
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for words, option in ((["--port", port], "--port"), (["--port", "0", "--tls-port", port], "--tls-port")):
+            done = ehlo("--http", "off", *words)
+            assert done.returncode == 2
+            assert done.stderr == f"ehlo lab: {option} {port}: the lab cannot listen there: Address already in use.\n"
+
+
+def pair(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate and its key, as files."""
+    identity = make_identity(name)
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_bytes(identity.certificate)
+    key.write_bytes(identity.key)
+    return certificate, key
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"\x00\xffgarbage")
+    (own, key), (_, other) = pair(tmp_path, "one.example"), pair(tmp_path, "two.example")
+    for words in ((garbage, garbage), (garbage, key), (own, garbage), (own, other), (key, key), (own, own)):
+        done = ehlo("--port", "0", "--http", "off", "--cert", str(words[0]), "--key", str(words[1]))
+        assert done.returncode == 2
+        assert f"--cert {words[0]}, --key {words[1]}: they cannot be used: " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    with lab("--cert", str(own), "--key", str(key)) as it, smtplib.SMTP("127.0.0.1", it.port()) as smtp:
+        assert smtp.starttls(context=TRUSTING)[0] == 220
+
+
+def test_a_lab_that_does_not_start_exports_nothing(tmp_path: Path) -> None:
+    earlier = tmp_path / "mail.mbox"
+    earlier.write_text("From nobody\n")
+    done = ehlo("--listen", "192.0.2.1", "--export", str(earlier))
+    assert done.returncode == 2
+    assert earlier.read_text() == "From nobody\n"
 
 
 def test_a_wrong_scenario_is_named(tmp_path: Path) -> None:
@@ -166,11 +230,7 @@ def test_a_client_shows_its_certificate(tmp_path: Path) -> None:
 
 def test_doors() -> None:
     with lab("--tls-port", "0", "--lmtp-port", "0", "--proxy-port", "0") as it:
-        import ssl
-
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with smtplib.SMTP_SSL("127.0.0.1", it.port("TLS from the start"), context=context) as smtp:
+        with smtplib.SMTP_SSL("127.0.0.1", it.port("TLS from the start"), context=TRUSTING) as smtp:
             assert smtp.noop()[0] == 250
         with smtplib.LMTP("127.0.0.1", it.port("LMTP")) as lmtp:
             assert lmtp.sendmail("a@b.example", ["recipient@example.com"], "Subject: x\r\n\r\n") == {}

@@ -206,4 +206,6 @@ def test_the_others_run(folder: Path, name: str) -> None:
 
 def test_the_variables_are_those_of_the_code(tmp_path: Path) -> None:
     with Lab().running() as lab:
-        assert first_column(section("lab-in-tests.md", "Any language")) == set(lab.environment(tmp_path))
+        assert first_column(section("lab-in-tests.md", "Any language")) == set(
+            lab.environment(tmp_path, "http://localhost")
+        )

@@ -52,6 +52,14 @@ def test_a_scenario(smtp_lab):
     with pytest.raises(smtplib.SMTPSenderRefused, match="Insufficient"):
         send(smtp_lab)
 
+def test_a_scenario_of_ones_own(smtp_lab, tmp_path):
+    file = tmp_path / "mine.toml"
+    for reply in ("450 4.2.0 one", "450 4.2.0 two"):
+        file.write_text(f"[[faults]]\\nstage = 'mail'\\ndo = {{ reply = '{reply}' }}")
+        smtp_lab.scenario(file)
+        with pytest.raises(smtplib.SMTPSenderRefused, match=reply[-3:]):
+            send(smtp_lab)
+
 def test_the_scenario_is_gone(smtp_lab):
     send(smtp_lab)
 
@@ -75,6 +83,8 @@ def test_settings(smtp_lab, smtp_lab_env):
     for name in ("EMAIL_PORT", "MAIL_PORT", "SMTP_PORT", "EHLO_LAB_PORT"):
         assert os.environ[name] == str(smtp_lab.port)
     assert open(os.environ["EHLO_LAB_CA"]).read().startswith("-----BEGIN CERTIFICATE-----")
+    # There is no page.
+    assert "EHLO_LAB_URL" not in os.environ and "EHLO_LAB_URL" not in smtp_lab_env
 
 def test_one_lab_for_all(smtp_lab, smtp_lab_session):
     assert smtp_lab is smtp_lab_session
@@ -84,7 +94,7 @@ def test_one_lab_for_all(smtp_lab, smtp_lab_session):
 
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=11)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=12)
 
 
 def test_nothing_is_loaded_without_need(pytester: pytest.Pytester) -> None:

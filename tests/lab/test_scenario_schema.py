@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from ehlo.lab.authority import KINDS, VERSIONS
+from ehlo.lab.conditions import KEYS
 from ehlo.lab.deviate import MANGLES
-from ehlo.lab.faults import KEYS, Action, Condition
+from ehlo.lab.fault_table import (
+    ACTIONS_AT,
+    CONDITIONS_AT,
+    FILE_WORDS,
+    HANDSHAKES,
+    NEEDED_FOR,
+    fault_to_json,
+    make_fault,
+    parse_fault,
+)
+from ehlo.lab.faults import Action
 from ehlo.lab.persona import persona_names
 from ehlo.lab.policy import Limits, Policy
 from ehlo.lab.scenario import (
-    _RENAMED,
     FAULT_STAGES,
-    HANDSHAKES,
     Scenario,
     ScenarioError,
+    load_scenario,
     parse_scenario,
     scenario_names,
 )
 from ehlo.smtp.sasl.server import SERVER_MECHANISMS
+from ehlo.smtp.stages import Stage
 
 SCHEMA: dict[str, Any] = json.loads((files("ehlo.lab") / "scenario.schema.json").read_text("utf-8"))
 PARTS: dict[str, Any] = SCHEMA["$defs"]
@@ -51,11 +63,10 @@ def test_what_ships_satisfies_it(name: str) -> None:
 
 
 def test_its_keys_are_those_of_the_code() -> None:
-    renamed = {field: name for name, field in _RENAMED.items()}
     assert set(SCHEMA["properties"]) == set(Scenario._fields) - {"name"}
     assert keys("policy") == set(Policy._fields)
     assert keys("limits") == set(Limits._fields)
-    assert keys("when") == {renamed.get(field, field) for field in Condition._fields}
+    assert keys("when") == set(FILE_WORDS)
     assert keys("do") == set(Action._fields)
 
 
@@ -78,6 +89,51 @@ def test_its_defaults_are_those_of_the_code() -> None:
                 assert each["default"] == (list(expected) if isinstance(expected, tuple) else expected), name
             elif part == "limits":
                 assert defaults[name] == 0, name
+
+
+SAMPLES: dict[str, Any] = {
+    "reply": "450 Later",
+    "raw": "x",
+    "mangle": "twice",
+    "pieces": [1],
+    "drop": ["SIZE"],
+    "add": ["X"],
+    "certificate": "expired",
+    "tls_min": "1.2",
+    "tls_max": "1.2",
+    "handshake": "close",
+    **dict.fromkeys(("silent", "hold", "close", "reset", "lose", "mask"), True),
+    **dict.fromkeys(("delay", "pause", "stall", "close_after"), 1),
+    **dict.fromkeys(("from", "to", "helo", "client", "user", "text"), "x"),
+    **dict.fromkeys(("larger", "first", "nth", "every", "after", "wait", "for"), 1),
+    "tls": True,
+    "rate": "1/minute",
+    "probability": 0.5,
+    "per": ["session"],
+}
+
+
+def agree(fault: dict[str, Any], allowed: bool) -> None:
+    """The schema and the code say the same of a fault."""
+    assert VALIDATOR.is_valid({"faults": [fault]}) == allowed
+    if allowed:
+        assert parse_fault(fault_to_json(parse_fault(fault))) == parse_fault(fault)
+    else:
+        with pytest.raises(ScenarioError, match=f"^at {fault['stage']} .*[.]$"):
+            parse_fault(fault)
+
+
+@pytest.mark.parametrize("stage", FAULT_STAGES)
+def test_what_has_an_effect_at_a_stage(stage: Stage) -> None:
+    something = {"delay": 1}
+    for name in Action._fields:
+        do = {"stall_after": 1, "stall": 1} if name == "stall_after" else {name: SAMPLES[name]}
+        agree({"stage": stage, "do": do}, name in ACTIONS_AT[stage])
+    for name, field in FILE_WORDS.items():
+        agree({"stage": stage, "when": {name: SAMPLES[name]}, "do": something}, field in CONDITIONS_AT[stage])
+    for key in KEYS:
+        known = NEEDED_FOR.get(key, "client") in CONDITIONS_AT[stage]
+        agree({"stage": stage, "when": {"per": [key]}, "do": something}, known)
 
 
 FAULT = "[[faults]]\nstage = 'rcpt'\n"
@@ -161,7 +217,109 @@ WRONG = (
     FAULT + "do = { tls_min = 1.2 }",
     FAULT + "do = { tls_max = '1.4' }",
     FAULT + "do = { handshake = 'open' }",
+    # What would go out must be fit for a line.
+    'host = "a b"',
+    'host = "a\\tb"',
+    'host = "a\\r\\nc"',
+    "host = ''",
+    'title = "two\\nlines"',
+    '[policy]\nextensions = ["FOO\\r\\n250 BAR"]',
+    "[policy]\nextensions = ['']",
+    "[policy]\nextensions = [' FOO']",
+    '[[faults]]\nstage = "ehlo"\ndo = { add = "FOO\\u0007" }',
+    "[[faults]]\nstage = 'ehlo'\ndo = { add = [''] }",
+    "[[faults]]\nstage = 'ehlo'\ndo = { drop = ['SIZE 1000'] }",
+    FAULT + 'title = "\\u001b[2J"\ndo = { close = true }',
+    "[[faults]]\nstage = 'data'\ndo = { stall_after = 5 }",
 )
+
+#: What the schema cannot say, but the code does.
+WRONG_TOGETHER = (
+    ("host = '-x-'", "host is a host name, not '-x-'."),
+    ("host = 'x_y{}.example'", "host is a host name"),
+    ("rule = 'recipient-unknwon'", "there is no rule recipient-unknwon; did you mean recipient-unknown?"),
+    ("rule = 'qqqq'", "there is no rule qqqq; ehlo rule lists them."),
+    ("[policy]\nmailboxes = ['alice']", "the mailbox alice has no domain."),
+    ("[policy]\nmailboxes = ['a b@example.com']", "'a b@example.com' is not a mail address"),
+    ("[policy]\ndomains = ['a b']", "'a b' is no domain."),
+    ("[policy]\nrefused_senders = ['a b']", "'a b' is not a mail address"),
+    ("[policy]\nquotas = { 'bob@example.com' = 1 }", "a quota is for a mailbox, and bob@example.com is none."),
+    (
+        "[policy]\naliases = { 'all@example.com' = 'recipient@example.com' }\nquotas = { 'all@example.com' = 1 }",
+        "all@example.com is an alias, and a quota is for a mailbox.",
+    ),
+    ("[policy]\naliases = { 'a@example.com' = 'A@example.com' }", "the alias a@example.com leads to itself."),
+    (
+        "[policy]\naliases = { 'a@example.com' = 'b@example.com', 'b@example.com' = ['c@d.example', 'a@example.com'] }",
+        "the alias a@example.com leads to itself.",
+    ),
+    ("[policy]\naliases = { 'a@example.com' = [] }", "the alias a@example.com leads nowhere."),
+    ("[policy]\naliases = { 'a@example.com' = 'b c' }", "the mailbox b c has no domain."),
+    (FAULT + "do = { reply = ['550-a', '551 b'] }", "behind '550-' each line begins with 550, unlike '551 b'."),
+    (FAULT + "do = { reply = '550-a' }", "behind '550-' a further line has to follow."),
+    (FAULT + 'do = { reply = "550 a\\u0007" }', "a reply is of printable characters"),
+    (FAULT + f"do = {{ reply = '550 {'x' * 507}' }}", "a line of a reply has at most 512 octets"),
+    (FAULT + f"do = {{ reply = '550 {'é' * 254}' }}", "a line of a reply has at most 512 octets"),
+    (FAULT + "do = { raw = 'x', mangle = 'twice' }", "beside raw, mangle has no effect."),
+    (FAULT + "do = { silent = true, hold = true }", "beside silent, hold has no effect."),
+    (FAULT.replace("rcpt", "tls") + "do = { handshake = 'close', tls_min = '1.2' }", "beside handshake, tls_min has"),
+    (
+        FAULT.replace("rcpt", "tls") + "do = { tls_min = '1.3', tls_max = '1.1' }",
+        "tls_min = 1.3 is above tls_max = 1.1.",
+    ),
+    (
+        FAULT.replace("rcpt", "data") + "do = { close_after = 1, stall_after = 1, stall = 1 }",
+        "beside close_after, stall",
+    ),
+    (FAULT.replace("rcpt", "data") + "do = { close_after = 1, reply = '451 No' }", "so close_after has no effect."),
+    (FAULT.replace("rcpt", "message") + "do = { lose = true, reply = '550 No' }", "so lose has no effect."),
+    (FAULT.replace("rcpt", "ehlo") + "do = { drop = 'SIZE', reply = '550 No' }", "so drop has no effect."),
+    (FAULT + "when = { to = '/(/' }\ndo = { close = true }", "to = '/(/' is no regular expression: missing )"),
+    (FAULT + "do = { silent = false }", "a fault without `do` does nothing."),
+    (FAULT + "when = { per = 'text' }\ndo = { close = true }", "per is some of client, helo,"),
+)
+
+
+@pytest.mark.parametrize(("text", "why"), WRONG_TOGETHER)
+def test_what_does_not_go_together(text: str, why: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario("wrong", text)
+    assert f"The scenario wrong: {why}" in str(caught.value) or str(caught.value).endswith(why)
+    assert str(caught.value)[-1] in ".?"
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "why"),
+    [
+        ("rcpt", {"repply": "450 x"}, "a fault has no word repply; did you mean reply?"),
+        ("rcpt", {"recipent": "x", "reply": "450 x"}, "a fault has no word recipent; did you mean recipient?"),
+        ("rcpt", {"zzz": 1}, "a fault has no word zzz: add, after, certificate, client,"),
+        ("mail", {"recipient": "x", "close": True}, "at mail nothing is known of recipient: there are larger, sender,"),
+        ("rcpt", {"recipient": "/(/", "close": True}, "recipient = '/(/' is no regular expression"),
+        ("rcpt", {"times": -1, "close": True}, "times is a number from 0 on."),
+        ("rcpt", {"within": "long", "close": True}, "within is a number from 0 on."),
+    ],
+)
+def test_python_has_its_own_names(stage: str, words: dict[str, object], why: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        make_fault(stage, "", words)
+    assert str(caught.value).startswith(why)
+
+
+def test_the_names_of_files_are_known_to_python() -> None:
+    own = make_fault("rcpt", "", {"sender": "a", "recipient": "b", "within": 1, "times": 2, "close": True})
+    assert own == make_fault("rcpt", "", {"from": "a", "to": "b", "for": 1, "first": 2, "close": True})
+
+
+def test_a_file_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    for host in ("one.example", "two.example"):
+        file.write_text(f"host = '{host}'")
+        assert load_scenario(file).host == load_scenario(str(file)).host == host
+    for wrong in (tmp_path / "none.toml", tmp_path, "./\0"):
+        with pytest.raises(ScenarioError, match=r"cannot be read: .*[.]$"):
+            load_scenario(wrong)
+    assert load_scenario("greylisted") is load_scenario("greylisted")
 
 
 @pytest.mark.parametrize("text", WRONG)

@@ -161,8 +161,8 @@ def test_any_address_comes_back(store: Store, address: str) -> None:
     (received,) = store.received()
     assert received.sender == parse_path(f"<{address}>")
     assert [path.address for path in received.recipients] == [address, "b@example.com", address]
-    assert store.held(address) == store.held(address.lower()) == store.held(address.upper()) == 1
-    assert store.held(address[1:]) == 0
+    assert store.held(lambda recipient: recipient == address) == store.held(lambda _: True) == 1
+    assert store.held(lambda recipient: recipient == address[1:]) == 0
     if '"' not in address:
         for field in ("from", "to", "bcc", "addressed"):
             assert store.messages(f'{field}:"{address}"').total == 1

@@ -17,17 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
-from ehlo.cli.files import read_file, write_file
-from ehlo.cli.options import add_colour_option, path_from
-from ehlo.lab.authority import Identity
-from ehlo.lab.lab import Door, Lab, Watcher
-from ehlo.lab.persona import load_persona, persona_names
-from ehlo.lab.policy import Limits, Policy
-from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, load_scenario, scenario_names
-from ehlo.lab.store import Keep, Store, StoreError, TagRule
+from ehlo.cli.lab_options import (
+    check_options,
+    identity_from,
+    persona_from,
+    policy_from,
+    scenario_from,
+    store_from,
+    write_certificates,
+)
+from ehlo.cli.options import add_colour_option
+from ehlo.lab.lab import Door, DoorError, Lab, Watcher
+from ehlo.lab.persona import persona_names
+from ehlo.lab.policy import Limits
+from ehlo.lab.scenario import load_scenario, scenario_names
+from ehlo.lab.store import Keep, Store
 from ehlo.report.style import Style, style_of, terminal_columns
 from ehlo.report.text import pad, safe
-from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import Redactor
 
@@ -50,7 +56,12 @@ DEFAULT_PORT = 2525
 DEFAULT_WEB_PORT = 8025
 #: A server that keeps thousands of transcripts must not walk through all of them again and again.
 _GC_THRESHOLD = 50_000
-_DOORS: dict[Door, str] = {"smtps": "--tls-port", "lmtp": "--lmtp-port", "proxy": "--proxy-port"}
+_OPTIONS: dict[Door, str] = {
+    "smtp": "--port",
+    "smtps": "--tls-port",
+    "lmtp": "--lmtp-port",
+    "proxy": "--proxy-port",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -121,37 +132,31 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         _list(style, as_json=args.json)
         return 0
-    scenario = _scenario(args)
-    persona = load_persona(args.persona or scenario.persona)
-    if args.host or scenario.host:
-        persona = persona.at(args.host or scenario.host)
-    store = _store(args)
+    check_options(args)
+    scenario = scenario_from(args)
+    identity = identity_from(args)
+    store = store_from(args)
     lab = Lab(
-        persona,
+        persona_from(args, scenario),
         None,
         scenario=scenario,
         seed=args.seed or 0,
-        identity=_identity(args),
+        identity=identity,
         store=store,
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
-        adapt=partial(_policy, args),
+        adapt=partial(policy_from, args),
     )
-    if args.ca_out:
-        try:
-            Path(args.ca_out).write_bytes(lab.identity.authority)
-        except OSError as error:
-            raise UsageError(f"--ca-out {args.ca_out}: the file cannot be written: {error.strerror}.") from None
-    if args.client_cert_out:
-        if not lab.policy.users:
-            raise UsageError("--client-cert-out is for a user: --user NAME:PASSWORD.")
-        user = lab.authority.issue(host=next(iter(lab.policy.users)))
-        write_file(args.client_cert_out, "certificate", user.key + user.certificate)
+    write_certificates(args, lab)
     gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(lab, args, style))
+    except UsageError:
+        # It did not run: what is there of an earlier run stays.
+        args.export = None
+        raise
     finally:
         if store is not None:
             if args.export:
@@ -166,14 +171,15 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
         loop.add_signal_handler(number, stop.set)
     port = _port(args.port, "--port", 0 if args.exec else DEFAULT_PORT)
     doors: dict[Door, int] = {}
-    for door, option in _DOORS.items():
-        if (wanted := getattr(args, door)) is not None:
+    for door, option in _OPTIONS.items():
+        if door != "smtp" and (wanted := getattr(args, door)) is not None:
             doors[door] = _port(wanted, option, 0)
     web = _web(lab, args)
     try:
         await lab.start(args.listen, port, doors)
-    except OSError as error:
-        raise UsageError(f"--port {port}: the lab cannot listen there: {error.strerror or error}.") from None
+    except DoorError as error:
+        where = f"--listen {args.listen}" if error.at_host else f"{_OPTIONS[error.door]} {error.port}"
+        raise UsageError(f"{where}: the lab cannot listen there: {error.why}.") from None
     if web is not None:
         await _start_web(lab, web, args)
     try:
@@ -190,7 +196,7 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
 
 def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
     smtp = f"{lab.host}:{lab.ports['smtp']}"
-    print(f"{lab.persona.host} ({lab.persona.name}) listens on {style.bold(smtp)}")
+    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(smtp)}")
     names = {"smtps": "with TLS from the start", "lmtp": "LMTP", "proxy": "behind a proxy"}
     for door, port in lab.ports.items():
         if door in names:
@@ -198,11 +204,11 @@ def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
     if web is not None:
         print(f"the page: {style.bold(f'http://{_in_url(lab.host)}:{web.port}')}")
     if lab.scenario is not None and lab.scenario.name:
-        print(f"scenario {lab.scenario.name}: {lab.scenario.title}")
+        print(safe(f"scenario {lab.scenario.name}: {lab.scenario.title}"))
     mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes))
-    print(style.dim(f"mailboxes: {mailboxes}"))
+    print(style.dim(safe(f"mailboxes: {mailboxes}")))
     recipient = min(lab.policy.mailboxes, default="recipient@example.com")
-    print(style.dim(f"try:  ehlo check {smtp} -f sender@yourdomain.com -t {recipient}"))
+    print(style.dim(safe(f"try:  ehlo check {smtp} -f sender@yourdomain.com -t {recipient}")))
     sys.stdout.flush()
 
 
@@ -302,6 +308,7 @@ class SessionLog(Watcher):
     def __init__(self, style: Style) -> None:
         self._style = style
         self._redactors: dict[int, Redactor] = {}
+        self._unheard = False
 
     def happened(self, number: int, event: Event) -> None:
         """Show an event."""
@@ -309,9 +316,13 @@ class SessionLog(Watcher):
         text = self._text(event)
         if event.kind == "close":
             del self._redactors[number]
-        if text:
-            print(f"{self._style.dim(f'#{number:<4}')} {text}")
-            sys.stdout.flush()
+        if text and not self._unheard:
+            try:
+                print(f"{self._style.dim(f'#{number:<4}')} {text}")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Nobody reads any more; the sessions have no fault in that.
+                self._unheard = True
 
     def _text(self, event: Event) -> str:
         style = self._style
@@ -329,85 +340,6 @@ class SessionLog(Watcher):
         if event.kind in ("error", "note"):
             return style.warn(f"-- {safe(event.fact('message'))}")
         return style.dim("-- closed") if event.kind == "close" else ""
-
-
-def _scenario(args: argparse.Namespace) -> Scenario:
-    if not args.scenario:
-        return DEFAULT
-    try:
-        return load_scenario(args.scenario)
-    except ScenarioError as error:
-        raise UsageError(str(error)) from None
-
-
-def _policy(args: argparse.Namespace, policy: Policy) -> Policy:
-    """The scenario's policy with what the options say."""
-    users = dict(policy.users)
-    for pair in args.user:
-        name, colon, password = pair.partition(":")
-        if not (name and colon and password):
-            raise UsageError(f"--user {pair.partition(':')[0]}: the form is NAME:PASSWORD.")
-        users[name] = password
-    mechanisms = tuple(name.upper() for name in args.mechanism)
-    for name in mechanisms:
-        if name not in SERVER_MECHANISMS:
-            raise UsageError(f"--mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}.")
-    senders = frozenset(path_from(sender, "sender").address.lower() for sender in args.refuse_sender)
-    limits = policy.limits
-    for name, value in (("size", args.max_size), ("sessions", args.max_sessions), ("idle", args.idle)):
-        if value is not None:
-            if value <= 0:
-                raise UsageError(f"A limit is a number above 0, not {value:g}.")
-            limits = limits._replace(**{name: value})
-    policy = policy._replace(
-        any_recipient=policy.any_recipient or args.any_recipient,
-        refused_senders=policy.refused_senders | senders,
-        users=users,
-        any_login=policy.any_login or args.any_login,
-        mechanisms=mechanisms or policy.mechanisms,
-        auth_in_clear=policy.auth_in_clear or args.auth_in_clear,
-        limits=limits,
-    )
-    if not args.mailbox:
-        return policy
-    mailboxes = frozenset(path_from(mailbox, "recipient").address.lower() for mailbox in args.mailbox)
-    return policy._replace(mailboxes=mailboxes, domains=frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes))
-
-
-def _identity(args: argparse.Namespace) -> Identity | None:
-    if not args.cert and not args.key:
-        return None
-    if not (args.cert and args.key):
-        raise UsageError("--cert and --key belong together.")
-    if args.ca_out:
-        raise UsageError("--ca-out is for the lab's own authority; with --cert there is none.")
-    return Identity(read_file(args.cert, "certificate"), read_file(args.key, "key"), b"")
-
-
-def _store(args: argparse.Namespace) -> Store | None:
-    if args.no_capture:
-        if args.store or args.export:
-            raise UsageError("--no-capture keeps nothing: it does not go with --store or --export.")
-        return None
-    if args.durable and not args.store:
-        raise UsageError("--durable is for a store in a file: --store FILE.")
-    rules = []
-    for rule in args.tag:
-        tag, equals, query = rule.partition("=")
-        if not (tag.strip() and equals and query.strip()):
-            raise UsageError(f"--tag {rule}: the form is TAG=QUERY, as in orders=subject:order.")
-        rules.append(TagRule(tag.strip(), query))
-    keep = Keep()
-    if args.keep is not None:
-        keep = keep._replace(messages=max(1, args.keep), sessions=max(1, args.keep))
-    if args.keep_size is not None:
-        keep = keep._replace(octets=max(1, args.keep_size) * 10**6)
-    if args.keep_hours is not None:
-        keep = keep._replace(seconds=max(0.0, args.keep_hours) * 3600)
-    try:
-        return Store(args.store or "", durable=args.durable, keep=keep, tag_rules=rules)
-    except StoreError as error:
-        raise UsageError(f"--store: {error}") from None
 
 
 def _export(store: Store, target: str) -> None:

@@ -1,20 +1,20 @@
 """What a lab server answers: each command by the policy, in the words of the persona.
 
 One `Answers` belongs to one session and keeps what that session is about: who the client says it is, who has
-logged in, the transaction. It does no I/O and knows nothing of faults: those are in `serve.py`.
+logged in, the transaction. It does no I/O and knows of faults only what they decide: `grant` and `deny`.
 """
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ehlo.lab.login import Login
 from ehlo.lab.persona import Persona
 from ehlo.lab.policy import Policy
 from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
-from ehlo.smtp.command import Command, decode_base64
+from ehlo.smtp.command import Command
 from ehlo.smtp.content import has_bare_line_ending
 from ehlo.smtp.events import AuthResponse, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
 from ehlo.smtp.parameters import ParameterError, check_parameter, decode_xtext, extension_of
@@ -24,12 +24,15 @@ from ehlo.smtp.states import State
 
 if TYPE_CHECKING:
     from ehlo.smtp.sasl import ChannelBinding
-    from ehlo.smtp.sasl.server import ServerExchange
 
-ServerEvent = CommandReceived | CommandRejected | ContentReceived | ChunkReceived | AuthResponse
+#: What hands over a message: the end of its content, or a BDAT command with a chunk.
+MessageEvent = ContentReceived | ChunkReceived
+ServerEvent = CommandReceived | CommandRejected | MessageEvent | AuthResponse
 
 #: What XCLIENT may change (Postfix XCLIENT_README).
 _XCLIENT = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+#: What begins something new, and so has no place within a transaction.
+_OUTSIDE_TRANSACTIONS = ("AUTH", "STARTTLS", "ETRN", "XCLIENT")
 
 
 class Envelope(NamedTuple):
@@ -43,6 +46,16 @@ class Envelope(NamedTuple):
     user: str
 
 
+class Edits(NamedTuple):
+    """What becomes of the keywords of an EHLO reply: some are left out, some added, or all are masked."""
+
+    drop: frozenset[str] = frozenset()
+    add: tuple[str, ...] = ()
+    mask: bool = False
+
+
+NO_EDITS = Edits()
+
 #: Takes a message; whether the store has it.
 Deliver = Callable[[Envelope], bool]
 #: How many messages a mailbox holds.
@@ -53,36 +66,33 @@ class Answers:
     """The answers of one session.
 
     `client` is the client's address, `helo` what it calls itself, `user` who has logged in, `sender` and
-    `recipients` the transaction's; `bindings` what a login can be bound to, `encrypted` whether TLS is on. `dropped`,
-    `added` and `masked` are what faults have made of the keywords; what is not offered is not known either. With
-    `losing` a message is accepted and not kept.
+    `recipients` the transaction's; `encrypted` is whether TLS is on. `edits` are made to the keywords of the next EHLO
+    reply; what is not offered is not known either.
+
+    `answer` does what an event asks for, as far as the policy has it, and gives the reply. Who decides otherwise says
+    so: `grant` does it anyhow, `deny` does not. With `losing` a message is accepted and not kept.
     """
 
     __slots__ = (
-        "_auth",
         "_conn",
         "_content",
         "_deliver",
+        "_edits",
         "_held",
+        "_login",
         "_messages",
         "_persona",
         "_policy",
         "_say",
         "_size",
         "_truncated",
-        "added",
-        "bindings",
-        "certified",
         "client",
-        "declared",
-        "dropped",
+        "edits",
         "encrypted",
         "helo",
         "losing",
-        "masked",
         "recipients",
         "sender",
-        "user",
     )
 
     def __init__(
@@ -100,24 +110,23 @@ class Answers:
         self._policy = policy
         self._deliver = deliver
         self._held = held
-        self._auth: ServerExchange | None = None
+        self._login = Login(persona, policy)
         self._content: list[bytes] = []
         self._truncated = False
         self._size = 0
         self._messages = 0
         self.client = client
         self.helo = ""
-        self.user: str | None = None
         self.encrypted = False
-        self.bindings: tuple[ChannelBinding, ...] = ()
-        self.certified = ""
         self.sender = NULL_PATH
         self.recipients: list[Path] = []
-        self.declared = 0
-        self.dropped: frozenset[str] = frozenset()
-        self.added: tuple[str, ...] = ()
-        self.masked = False
+        self.edits = self._edits = NO_EDITS
         self.losing = False
+
+    @property
+    def user(self) -> str | None:
+        """Who has logged in; None for nobody."""
+        return self._login.user
 
     def answer(self, event: ServerEvent) -> Reply | list[Reply]:
         """The reply to an event; in LMTP a message has one for each recipient (RFC 2033 §4.2)."""
@@ -128,30 +137,69 @@ class Answers:
                 return self._say("unknown-command")
             return handler(self, command)
         if type(event) is ContentReceived:
-            self._size = event.size
-            return self._message(event.content, truncated=event.truncated)
+            return self._message(event)
         if type(event) is ChunkReceived:
             return self._chunk(event)
         if type(event) is AuthResponse:
-            return self._auth_response(event.response)
+            return self._login.respond(event.response)
         return self._refuse(event)  # type: ignore[arg-type]
 
+    def is_misplaced(self, event: ServerEvent) -> bool:
+        """Whether an event is nothing that could be granted: malformed, or out of order, or a part of a message."""
+        if type(event) is CommandReceived:
+            command = event.command
+            if command.verb == "STARTTLS":
+                return self.encrypted
+            if command.verb == "AUTH":
+                return self.user is not None
+            return self._wrong_parameter(command) is not None
+        if type(event) is ChunkReceived:
+            return not event.last or self._chunk_refused(event) is not None
+        return type(event) is CommandRejected or (type(event) is AuthResponse and event.response is None)
+
+    def grant(self, event: ServerEvent, reply: Reply) -> bool:
+        """Do what an event asks for, since this reply says so; False when there is no room for a message."""
+        if type(event) is ContentReceived or type(event) is ChunkReceived:
+            accepted = self.hand_over(event, tuple(self.recipients))
+            self.forget()
+            return accepted.ok
+        if event.stage == "auth":
+            self.answer(event)
+            self._login.grant(done=reply.category == 2)
+        elif type(event) is CommandReceived:
+            command = event.command
+            if command.verb in ("EHLO", "HELO", "LHLO"):
+                self._begin_session(command)
+            elif command.verb == "MAIL":
+                self._begin_transaction(command)
+            elif command.verb == "RCPT" and command.path is not None:
+                self.recipients.append(command.path)
+        return True
+
+    def deny(self, event: ServerEvent) -> None:
+        """What an event asks for is refused."""
+        if type(event) is ContentReceived or type(event) is ChunkReceived:
+            self.forget()
+        elif event.stage == "auth":
+            self._login.deny()
+        self.edits = NO_EDITS
+
     def tls_started(self, bindings: tuple[ChannelBinding, ...], certified: str = "") -> None:
-        """TLS is on: the session begins anew (RFC 3207 §4.2). `certified` is whom the client's certificate is for."""
+        """TLS is on: the session begins anew (RFC 3207 §4.2). `bindings` are what a login can be bound to, `certified`
+        is whom the client's certificate is for."""
         self.encrypted = True
-        self.bindings = bindings
-        self.certified = certified
-        self.user = None
+        self._login = Login(self._persona, self._policy)
+        self._login.bindings, self._login.certified = bindings, certified
         self.forget()
 
     def forget(self) -> None:
         """The transaction is over."""
-        self.sender, self.recipients, self.declared = NULL_PATH, [], 0
+        self.sender, self.recipients = NULL_PATH, []
         self._content, self._truncated, self._size = [], False, 0
 
     def keywords(self) -> list[str]:
         """The keyword lines of the EHLO reply."""
-        policy = self._policy
+        policy, edits = self._policy, self._edits
         size = policy.limits.size
         lines = [*self._persona.keywords, *policy.extensions]
         if size:
@@ -163,9 +211,10 @@ class Answers:
             lines.append("AUTH " + " ".join(policy.offered))
         if policy.xclient:
             lines.append(f"XCLIENT {_XCLIENT}")
-        if self.dropped or self.added:
-            lines = [line for line in lines if line.split()[0] not in self.dropped] + list(self.added)
-        if self.masked:
+        if edits is NO_EDITS:
+            return lines
+        lines = [line for line in lines if line.split()[0] not in edits.drop] + list(edits.add)
+        if edits.mask:
             from ehlo.lab.deviate import mask_keywords
 
             lines = mask_keywords(lines)
@@ -177,6 +226,8 @@ class Answers:
     def _refuse(self, event: CommandRejected) -> Reply:
         """A line that is no command, or not one that may be given now."""
         reply, state, verb = self._persona.reply, self._conn.state, event.verb
+        if state is State.TURNED_AWAY:
+            return reply("turned-away", client=self.client)
         if event.reply.code == 500:
             return reply("line-too-long" if event.deviation else "unknown-command")
         if event.reply.code == 501:
@@ -184,11 +235,13 @@ class Answers:
             return reply(situation) if situation else reply("syntax", word=verb)
         if state is State.GREETED:
             return reply("need-ehlo")
+        if state is State.READY:
+            return reply("need-mail")
         if verb == "MAIL":
             return reply("nested-mail")
-        if verb == "DATA" and state is State.MAIL:
-            return reply("no-recipients" if self.recipients else "need-rcpt")
-        return reply("need-mail" if state is State.READY else "need-rcpt")
+        if verb in _OUTSIDE_TRANSACTIONS:
+            return reply("in-transaction", word=verb)
+        return reply("need-rcpt")
 
     # Commands, in the order of a session.
 
@@ -197,12 +250,16 @@ class Answers:
         if command.verb == "EHLO" and not persona.keywords:
             # A server of the time before RFC 1869.
             return self._say("unknown-command")
-        self.forget()
-        self.helo = command.argument
-        first = persona.hello.replace("{helo}", command.argument[:256]).replace("{client}", self.client)
+        self._begin_session(command)
+        first = persona.welcome(command.argument, self.client)
         if command.verb == "HELO":
             return Reply(250, (first,))
         return Reply(250, (first, *self.keywords()))
+
+    def _begin_session(self, command: Command) -> None:
+        self.forget()
+        self.helo = command.argument
+        self._edits, self.edits = self.edits, NO_EDITS
 
     def _starttls(self, _: Command) -> Reply:
         if self.encrypted:
@@ -226,9 +283,12 @@ class Answers:
             elif name.upper() == "HELO":
                 self.helo = "" if unknown else value
             elif name.upper() == "LOGIN":
-                self.user = None if unknown else value
+                self._login.user = None if unknown else value
         self.forget()
         return self._persona.greeting
+
+    def _auth(self, command: Command) -> Reply:
+        return self._login.begin(command.argument, encrypted=self.encrypted)
 
     def _mail(self, command: Command) -> Reply:
         policy = self._policy
@@ -241,15 +301,18 @@ class Answers:
         if policy.limits.messages and self._messages >= policy.limits.messages:
             return self._say("too-many-messages")
         sender = command.path or NULL_PATH
-        size = int(command.parameters.get("SIZE") or 0)
-        if size and size > self.largest:
+        if command.parameters and declared_size(command) > self.largest:
             return self._say("size-declared")
         if policy.refused_senders and sender.address.lower() in policy.refused_senders:
             return self._persona.reply("sender-refused", address=sender.address)
         if policy.own_senders and self.user is not None and sender.address.lower() not in ("", self.user.lower()):
             return self._persona.reply("sender-not-owned", address=sender.address, word=self.user)
-        self.sender, self.recipients, self.declared = sender, [], size
+        self._begin_transaction(command)
         return self._say("mail")
+
+    def _begin_transaction(self, command: Command) -> None:
+        self.forget()
+        self.sender = command.path or NULL_PATH
 
     @property
     def largest(self) -> int:
@@ -269,74 +332,96 @@ class Answers:
         # Who has logged in may send to everybody, and to a mailbox that is not here neither.
         if refusal is not None and (self.user is None or refusal != "relay-denied"):
             return persona.reply(refusal, address=path.address)
-        for mailbox in policy.deliveries(path.address) if policy.quotas else ():
-            quota = policy.quotas.get(mailbox)
-            if quota is not None and self._held(mailbox) >= quota:
-                return persona.reply("mailbox-full", address=path.address)
+        if policy.quotas:
+            for mailbox in policy.deliveries(path.mailbox):
+                quota = policy.quotas.get(mailbox)
+                if quota is not None and self._held(mailbox) >= quota:
+                    return persona.reply("mailbox-full", address=path.address)
         self.recipients.append(path)
         return self._say("rcpt")
 
     def _wrong_parameter(self, command: Command) -> Reply | None:
         for keyword, value in command.parameters.items():
-            offered = self._offers(extension_of(keyword, value))
-            if not offered or check_parameter(command.verb, keyword, value):
+            if not self._offers(extension_of(keyword, value)):
                 word = keyword if value is None else f"{keyword}={value}"
                 return self._persona.reply("parameter", word=word)
+            if check_parameter(command.verb, keyword, value):
+                return self._persona.reply("parameter-value", word=keyword)
         return None
 
     def _data(self, _: Command) -> Reply:
         return self._say("data")
 
+    # The message.
+
+    def whole(self, event: MessageEvent) -> bytes:
+        """The content of a message with what ends it, earlier chunks among it."""
+        return event.content if type(event) is ContentReceived else b"".join((*self._content, event.content))
+
     def _chunk(self, event: ChunkReceived) -> Reply | list[Reply]:
-        """BDAT (RFC 3030 §2). Only the last chunk hands over a message; a refused one spoils it."""
+        """BDAT (RFC 3030 §2). Only the last chunk hands over a message."""
+        if refused := self._chunk_refused(event):
+            return refused
+        if event.last:
+            return self._message(event)
+        self._content.append(event.content)
+        self._size += event.size
+        self._truncated |= event.truncated
+        return self._persona.reply("chunk", word=str(event.size))
+
+    def _chunk_refused(self, event: ChunkReceived) -> Reply | None:
         if not self._offers("CHUNKING"):
             return self._say("unknown-command")
-        if event.refusal is not None:
-            return self._say("need-mail" if self._conn.state is State.READY else "need-rcpt")
-        self._size += event.size
-        if not event.last:
-            self._content.append(event.content)
-            self._truncated |= event.truncated
-            return self._persona.reply("chunk", word=str(event.size))
-        content = b"".join((*self._content, event.content))
-        return self._message(content, truncated=self._truncated or event.truncated)
+        # RFC 3030 §2: once a chunk was refused, the transaction takes no more of them.
+        if event.refusal is None and self.recipients:
+            return None
+        return self._say("need-mail" if self._conn.state is State.READY else "need-rcpt")
 
-    def _message(self, content: bytes, *, truncated: bool) -> Reply | list[Reply]:
-        sender, recipients = self.sender, tuple(self.recipients)
-        reply = self._verdict(sender, recipients, content, truncated=truncated)
+    def _message(self, event: MessageEvent) -> Reply | list[Reply]:
+        recipients = tuple(self.recipients)
+        reply = self.objection(event) or self.hand_over(event, recipients)
         self.forget()
         return [reply] * len(recipients) if self._conn.lmtp else reply
 
-    def _verdict(self, sender: Path, recipients: tuple[Path, ...], content: bytes, *, truncated: bool) -> Reply:
-        if truncated:
+    def objection(self, event: MessageEvent) -> Reply | None:
+        """Why a message is refused by its content, if it is."""
+        if self._truncated or event.truncated:
             # It is too large, or there was no room for it just now.
-            return self._say("size-received" if self._size > self.largest else "not-stored")
-        if self._policy.bare_lf == "refuse" and has_bare_line_ending(content):
+            return self._say("size-received" if self._size + event.size > self.largest else "not-stored")
+        if self._policy.bare_lf == "refuse" and has_bare_line_ending(self.whole(event)):
             return self._say("bare-line-ending")
+        return None
+
+    def hand_over(self, event: MessageEvent, recipients: tuple[Path, ...]) -> Reply:
+        """Give a message to the store, for these recipients; gives the reply."""
         queue_id = f"{random.getrandbits(44):011X}"
-        envelope = Envelope(queue_id, sender, recipients, content, self.client, self.user or "")
+        content = self.whole(event)
+        envelope = Envelope(queue_id, self.sender, recipients, content, self.client, self.user or "")
         if not (self.losing or self._deliver(envelope)):
             return self._say("not-stored")
         self._messages += 1
         return self._persona.reply("message", id=queue_id)
+
+    # Questions.
 
     def _rset(self, _: Command) -> Reply:
         self.forget()
         return self._say("rset")
 
     def _vrfy(self, command: Command) -> Reply:
-        if not command.argument:
+        address = command.argument.removeprefix("<").removesuffix(">")
+        if self._persona.replies["vrfy"].code >= 500:
+            return self._say("vrfy")
+        try:
+            # RFC 5321 §3.5.1: a user's name may stand for the mailbox.
+            named = parse_mailbox(address if "@" in address else f"{address}@{min(self._policy.domains, default='')}")
+        except AddressError:
             return self._persona.reply("syntax", word="VRFY address")
-        # RFC 5321 §3.5.3: a server that will not tell says 252.
-        reply = self._persona.reply("vrfy", address=command.argument.strip("<>"))
-        if reply.code == 250:
-            try:
-                mailbox = parse_mailbox(command.argument.strip("<>"))
-            except AddressError:
-                return self._persona.reply("syntax", word="VRFY address")
-            if refusal := self._policy.refusal(mailbox):
-                return self._persona.reply(refusal, address=command.argument.strip("<>"))
-        return reply
+        situation = {"mailbox-unknown": "vrfy-unknown", "relay-denied": "vrfy-elsewhere"}
+        # RFC 5321 §3.5.3: a server that will not tell says 252, whatever it is asked.
+        return self._persona.reply(
+            situation.get(self._policy.refusal(named) or "", "vrfy"), address=address, word=command.argument
+        )
 
     def _expn(self, command: Command) -> Reply:
         return self._persona.reply("expn", address=command.argument)
@@ -344,51 +429,10 @@ class Answers:
     def _etrn(self, command: Command) -> Reply:
         return self._persona.reply("etrn", word=command.argument or "?")
 
-    # AUTH (RFC 4954): what the mechanisms do is in `ehlo.smtp.sasl.server`.
 
-    def _auth_begin(self, command: Command) -> Reply:
-        policy = self._policy
-        if not policy.offered:
-            return self._say("auth-disabled")
-        if self.user is not None:
-            return self._say("auth-active")
-        if not self.encrypted and not policy.auth_in_clear:
-            return self._say("auth-needs-tls")
-        mechanism, _, initial = command.argument.partition(" ")
-        if mechanism.upper() not in policy.offered:
-            return self._say("auth-mechanism")
-        from ehlo.smtp.sasl.server import SERVER_MECHANISMS, Realm
-
-        realm = Realm(
-            policy.users.get, self.bindings, self._persona.host, anyone=policy.any_login, external=self.certified
-        )
-        self._auth = SERVER_MECHANISMS[mechanism.upper()](realm)
-        next(self._auth)
-        if not initial:
-            return self._auth_step(None)
-        # RFC 4954 §4: "=" is an initial response without octets.
-        return self._auth_response(b"" if initial == "=" else decode_base64(initial))
-
-    def _auth_response(self, response: bytes | None) -> Reply:
-        if response is None or self._auth is None:
-            self._auth = None
-            return self._say("auth-cancelled")
-        return self._auth_step(response)
-
-    def _auth_step(self, response: bytes | None) -> Reply:
-        if self._auth is None:
-            return self._say("auth-cancelled")
-        from ehlo.smtp.sasl import MechanismError
-
-        try:
-            challenge = self._auth.send(response)
-        except StopIteration as done:
-            self.user, self._auth = done.value, None
-            return self._say("auth")
-        except MechanismError:
-            self._auth = None
-            return self._say("auth-failed")
-        return Reply(334, (base64.b64encode(challenge).decode("ascii"),))
+def declared_size(command: Command) -> int:
+    """The octets that a well-formed MAIL announces (RFC 1870 §5)."""
+    return int(command.parameters.get("SIZE") or 0)
 
 
 def _says(situation: str) -> Callable[[Answers, Command], Reply]:
@@ -401,7 +445,7 @@ _HANDLERS: dict[str, Callable[[Answers, Command], Reply]] = {
     "LHLO": Answers._ehlo,
     "STARTTLS": Answers._starttls,
     "XCLIENT": Answers._xclient,
-    "AUTH": Answers._auth_begin,
+    "AUTH": Answers._auth,
     "MAIL": Answers._mail,
     "RCPT": Answers._rcpt,
     "DATA": Answers._data,

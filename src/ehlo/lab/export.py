@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import mailbox
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import asctime, gmtime
 
 from ehlo.lab.store import Store, Stored
+
+#: The folders of a Maildir.
+_PARTS = ("tmp", "new", "cur")
+
+
+def check_export(target: str) -> None:
+    """Whether messages can be written to a file, or with a slash behind it to a folder. Raises `OSError`."""
+    if not target.endswith("/"):
+        # What is there already stays until there is something to take its place.
+        with Path(target).open("ab"):
+            return
+    folder = Path(target)
+    for part in (folder, *(folder / name for name in _PARTS)):
+        part.mkdir(mode=0o700, exist_ok=True)
+    for name in _PARTS:
+        with TemporaryFile(dir=folder / name):
+            pass
 
 
 def to_mbox(store: Store, path: Path) -> int:

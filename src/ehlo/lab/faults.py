@@ -14,98 +14,24 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from fnmatch import translate
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from random import Random
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, get_args
+from typing import NamedTuple, Self
 
+from ehlo.lab.conditions import Condition, Moment, Rate, found
+from ehlo.smtp.reply import fitted
 from ehlo.smtp.stages import Stage
-
-#: What counters can be kept apart by.
-Key = Literal["client", "helo", "from", "to", "from-domain", "to-domain", "user", "session"]
-KEYS: tuple[Key, ...] = get_args(Key)
 
 #: Bounds memory when clients invent addresses: the counters of the keys seen longest ago are forgotten.
 _MAX_KEYS = 10_000
 
 
-class Moment(NamedTuple):
-    """Where a session is when a fault could strike. `client` is the client's address, `number` the session's;
-    `size` and `content` are those of a message, `size` also what MAIL declared."""
-
-    stage: Stage
-    client: str = ""
-    number: int = 0
-    helo: str = ""
-    sender: str = ""
-    recipient: str = ""
-    user: str = ""
-    tls: bool = False
-    size: int = 0
-    content: bytes = b""
-
-    def key(self, per: Iterable[Key]) -> tuple[str, ...]:
-        """The counter's key."""
-        return tuple(_KEY_OF[name](self) for name in per)
-
-
-_KEY_OF: dict[Key, Callable[[Moment], str]] = {
-    "client": lambda moment: moment.client,
-    "helo": lambda moment: moment.helo.lower(),
-    "from": lambda moment: moment.sender.lower(),
-    "to": lambda moment: moment.recipient.lower(),
-    "from-domain": lambda moment: moment.sender.lower().rpartition("@")[2],
-    "to-domain": lambda moment: moment.recipient.lower().rpartition("@")[2],
-    "user": lambda moment: moment.user,
-    "session": lambda moment: str(moment.number),
-}
-
-
-class Rate(NamedTuple):
-    """So many in so many seconds."""
-
-    times: int
-    seconds: float
-
-
-class Condition(NamedTuple):
-    """When a fault strikes: all that is given must hold.
-
-    `sender`, `recipient`, `helo` and `user` are patterns with `*` and `?`, or regular expressions between slashes;
-    `client` is an address, a network or a pattern. `text` is a regular expression that occurs in the message,
-    `larger` the octets that a message has more of; `tls` whether the session is encrypted.
-
-    Of the times that all this holds, counted apart for each combination of `per`: only the `first` so many; only
-    the `nth`; only `every` so-manieth; only `after` so many; only above a `rate`; only until `wait` seconds after the
-    first time (a greylist); only within `within` seconds of being switched on; only with a `probability`.
-    """
-
-    sender: str = ""
-    recipient: str = ""
-    helo: str = ""
-    client: str = ""
-    user: str = ""
-    text: str = ""
-    larger: int = 0
-    tls: bool | None = None
-    first: int = 0
-    nth: int = 0
-    every: int = 0
-    after: int = 0
-    rate: Rate | None = None
-    wait: float = 0.0
-    within: float = 0.0
-    probability: float = 1.0
-    per: tuple[Key, ...] = ()
-
-
 class Action(NamedTuple):
     """What a fault does. Several may go together: a delay, then a reply, then a close.
 
-    `reply` is given in place of the one that was due: its lines, the first with the code. `raw` is what is sent in
-    its place, octet for octet; `mangle` names a way of `deviate.MANGLES` to spoil it. `silent` sends nothing.
+    `reply` is given in place of the one that was due: its lines, the first with the code. What is said counts: if it
+    grants the command, the server does what it was asked, and otherwise not. `raw` is what is sent in its place, octet
+    for octet; `mangle` names a way of `deviate.MANGLES` to spoil it. `silent` sends nothing.
     `delay` is seconds before; `pieces` are sizes in which it is written, with a `pause` of so many seconds between
     them (without `pieces`, between octets); `hold` keeps it back until the next one. `close` and `reset` end the
     connection, in order or not.
@@ -139,6 +65,12 @@ class Action(NamedTuple):
     handshake: str = ""
 
 
+def grants(stage: Stage, code: int) -> bool:
+    """Whether a reply says yes to what is asked for at a stage; at `auth` also "go on" (RFC 5321 §4.3.2)."""
+    category = code // 100
+    return category == 3 if stage == "data" else category == 2 or (stage == "auth" and category == 3)
+
+
 class Fault(NamedTuple):
     """One deviation."""
 
@@ -153,6 +85,10 @@ class Strike(NamedTuple):
 
     fault: Fault
     do: Action
+
+
+def _say_nothing(_: str) -> None:
+    """Who is told of what nobody wants to hear."""
 
 
 class Switch:
@@ -270,10 +206,14 @@ class Faults:
         """Whether any fault is switched on for a stage."""
         return stage in self._by_stage
 
-    def strike(self, moment: Moment) -> Strike | None:
-        """The fault that strikes at this moment, if one does. Asking counts."""
+    def strike(self, moment: Moment, note: Callable[[str], None] = _say_nothing) -> Strike | None:
+        """The fault that strikes at this moment, if one does. Asking counts. `note` hears of what went wrong."""
         for switch in self._by_stage.get(moment.stage, ()):
-            groups = _matches(switch.fault.when, moment)
+            try:
+                groups = found(switch.fault.when, moment)
+            except TimeoutError:
+                note(f"fault: {switch.fault.title}: its regular expression took too long, and does not hold")
+                continue
             if groups is not None and self._due(switch, moment):
                 switch.hits += 1
                 if self.on_change is not None:
@@ -336,60 +276,6 @@ class _Counter:
         return False
 
 
-def _matches(when: Condition, moment: Moment) -> tuple[str, ...] | None:
-    """None when the condition does not hold; else what the groups of its regular expressions found."""
-    groups: tuple[str, ...] = ()
-    for pattern, text in (
-        (when.sender, moment.sender),
-        (when.recipient, moment.recipient),
-        (when.helo, moment.helo),
-        (when.user, moment.user),
-    ):
-        if pattern:
-            found = _find(pattern, text)
-            if found is None:
-                return None
-            groups += tuple(group or "" for group in found.groups())
-    if when.client and not _is_client(when.client, moment.client):
-        return None
-    if when.tls is not None and when.tls != moment.tls:
-        return None
-    if when.larger and moment.size <= when.larger:
-        return None
-    if when.text:
-        found = pattern_of(f"/{when.text}/").search(moment.content.decode("utf-8", "replace"))
-        if found is None:
-            return None
-        groups += tuple(group or "" for group in found.groups())
-    return groups
-
-
-def _find(pattern: str, text: str) -> re.Match[str] | None:
-    """A regular expression may occur anywhere, a pattern is of the whole text."""
-    compiled = pattern_of(pattern)
-    return compiled.search(text) if _is_regular(pattern) else compiled.fullmatch(text)
-
-
-def _is_regular(pattern: str) -> bool:
-    return len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/")
-
-
-@lru_cache(256)
-def pattern_of(text: str) -> re.Pattern[str]:
-    """What a pattern of a condition matches, without regard to case. Raises `re.error`."""
-    if _is_regular(text):
-        return re.compile(text[1:-1], re.IGNORECASE)
-    # Only `*` and `?` are special: brackets are at home in addresses.
-    return re.compile(translate(text.replace("[", "[[]")), re.IGNORECASE)
-
-
-def _is_client(wanted: str, client: str) -> bool:
-    try:
-        return ip_address(client) in ip_network(wanted, strict=False)
-    except ValueError:
-        return _find(wanted, client) is not None
-
-
 _FIELD = re.compile(r"\{(\d|from|to|helo|client|user|id)\}")
 
 
@@ -404,9 +290,5 @@ def _fill(line: str, moment: Moment, groups: tuple[str, ...]) -> str:
         **{str(number): group for number, group in enumerate(groups, start=1)},
     }
 
-    def value(found: re.Match[str]) -> str:
-        # What a client sent never breaks the line, and is not repeated endlessly.
-        text = fields.get(found[1], "")[:256]
-        return "".join(char if char.isprintable() else "?" for char in text)
-
-    return _FIELD.sub(value, line)
+    # What a client sent never breaks the line, and is not repeated endlessly.
+    return fitted(_FIELD.sub(lambda field: fields.get(field[1], "")[:256], line))

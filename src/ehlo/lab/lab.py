@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
+import os
+import socket
 import ssl
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -14,16 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from ehlo.lab.answers import Envelope
-from ehlo.lab.authority import Authority, Identity, server_context
+from ehlo.lab.authority import Authority, Identity, first_certificate, server_context
 from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
 from ehlo.lab.policy import Message, Policy
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
 from ehlo.net.aio import Server
-from ehlo.net.intents import Flow, Send
+from ehlo.net.intents import Flow, Need, Send
 from ehlo.net.session import Session
-from ehlo.smtp.reply import Reply
+from ehlo.smtp.address import parse_path
+from ehlo.smtp.reply import Reply, fitted
 from ehlo.smtp.server import ServerConnection
 from ehlo.transcript.event import Event
 from ehlo.transcript.transcript import Recorder, Transcript
@@ -31,6 +37,8 @@ from ehlo.transcript.transcript import Recorder, Transcript
 if TYPE_CHECKING:
     from ehlo.lab.running import RunningLab
     from ehlo.lab.scenario import Scenario
+
+_LOG = logging.getLogger("ehlo.lab")
 
 #: How often what came in is written to the store, and memory is looked after, in seconds.
 _TICK = 0.2
@@ -48,6 +56,17 @@ _ENTRIES: dict[Door, Entry] = {
     "lmtp": Entry(lmtp=True),
     "proxy": Entry(proxy=True),
 }
+
+
+class DoorError(OSError):
+    """The lab cannot listen at a door. `why` is the reason in a few words; `at_host` says that no port would do."""
+
+    def __init__(self, door: Door, port: int, why: str, *, at_host: bool) -> None:
+        super().__init__(why)
+        self.door = door
+        self.port = port
+        self.why = why
+        self.at_host = at_host
 
 
 class Watcher:
@@ -197,7 +216,7 @@ class Lab:
     def environment(self, authority: Path, url: str = "") -> dict[str, str]:
         """Variables that tell programs where the lab is, those of Django, Flask-Mail and Laravel among them.
 
-        `authority` is a file with the certificate of the lab's authority, `url` the page's.
+        `authority` is a file with the certificate of the lab's authority, `url` the page's, if there is one.
         """
         # Whoever listens everywhere is reached here.
         host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
@@ -205,7 +224,7 @@ class Lab:
         return {
             "EHLO_LAB_HOST": host,
             "EHLO_LAB_PORT": port,
-            "EHLO_LAB_URL": url,
+            **({"EHLO_LAB_URL": url} if url else {}),
             "EHLO_LAB_CA": str(authority),
             **dict.fromkeys(("SMTP_HOST", "EMAIL_HOST", "MAIL_SERVER", "MAIL_HOST"), host),
             **dict.fromkeys(("SMTP_PORT", "EMAIL_PORT", "MAIL_PORT"), port),
@@ -246,24 +265,25 @@ class Lab:
             self._contexts[key] = server_context(self._identity(kind), lowest, highest, clients=clients)
         return self._contexts[key]
 
-    def _endpoint(self) -> bytes:
+    def _endpoint(self, kind: str) -> bytes:
         """The channel binding tls-server-end-point of the server's certificate."""
         from ehlo.net.certificates import endpoint_hash
 
-        return endpoint_hash(ssl.PEM_cert_to_DER_cert(self.identity.certificate.decode("ascii")))
+        return endpoint_hash(first_certificate(self._identity(kind).certificate))
 
     # Its life.
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, doors: Mapping[Door, int] | None = None) -> int:
         """Listen at `port` for SMTP, and at each of the other `doors`; 0 is any that is free.
 
-        Gives the SMTP port; `ports` has all of them. Raises `OSError` when that is not possible.
+        Gives the SMTP port; `ports` has all of them. Raises `OSError` when that is not possible, and for a door's port
+        `DoorError`.
         """
         self.host = host
         try:
             for door, wanted in {"smtp": port, **(doors or {})}.items():
-                server = Server(partial(self._make_session, _ENTRIES[door]), self._ended)
-                self.ports[door] = await server.start(host, wanted)
+                server = Server(partial(self._make_session, _ENTRIES[door]), self._ended, self._crashed)
+                self.ports[door] = await _listen(server, host, wanted, door)
                 self._servers.append(server)
             for companion in self.companions:
                 await companion.start(host)
@@ -344,7 +364,7 @@ class Lab:
                 policy,
                 self.faults,
                 deliver=partial(self._take, number, recorder.transcript),
-                held=self.store.held if self.store else lambda _: 0,
+                held=partial(self._held, policy),
                 certificates=Certificates(self._context, self._endpoint),
                 entry=entry,
                 client=host,
@@ -389,6 +409,26 @@ class Lab:
                 self._arrival.notify_all()
         return True
 
+    def _held(self, policy: Policy, mailbox: str) -> int:
+        """How many messages a mailbox holds, by whatever address they came."""
+
+        def is_for(address: str) -> bool:
+            path = parse_path(address, brackets=False)
+            return path.mailbox is not None and mailbox in policy.deliveries(path.mailbox)
+
+        return self.store.held(is_for) if self.store else 0
+
+    def _crashed(self, session: Session, error: Exception) -> Need:
+        """A mistake in the lab itself has broken a session off: tell everybody, and end it in order."""
+        place = self._sessions.get(session)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        words = fitted(" ".join(str(error).split()))
+        what = f"{type(error).__name__}: {words} ({Path(where.filename).name}:{where.lineno})"
+        _LOG.error("Session #%s was ended by a bug in ehlo: %s.", place.number if place else "?", what)
+        _LOG.debug("The whole of it:", exc_info=error)
+        farewell = Reply(421, (fitted(f"4.3.0 {self.persona.host} Error in the lab, which ends this session"),))
+        return session.crashed(f"a bug in ehlo: {what}", farewell.encode())
+
     def _ended(self, session: Session) -> None:
         place = self._sessions.pop(session, None)
         if place is None:
@@ -426,6 +466,19 @@ class _Place:
         if self._weighed > _MAX_EVENTS or self._octets > _MAX_OCTETS:
             self._weighed = -1
             self.recorder.cut_off("this session is too long to be recorded any further")
+
+
+async def _listen(server: Server, host: str, port: int, door: Door) -> int:
+    try:
+        return await server.start(host, port)
+    except OSError as error:
+        at_host = isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        raise DoorError(door, port, _why(error), at_host=at_host) from None
+
+
+def _why(error: OSError) -> str:
+    # asyncio puts a sentence of its own around the system's words.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 def _goodbye(connection: ServerConnection, reply: Reply) -> Flow:

@@ -9,7 +9,10 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from ehlo.smtp.reply import Reply
+from ehlo.smtp.reply import Reply, fitted
+
+#: Of what a client said, no more is repeated.
+_MOST_REPEATED = 256
 
 
 class Persona(NamedTuple):
@@ -36,8 +39,12 @@ class Persona(NamedTuple):
         words = self.words
         if "{" not in words.lines[0]:
             return words
-        date = f"{localtime():%a, %d %b %Y %H:%M:%S %z}"
-        return Reply(words.code, (words.lines[0].format_map({"date": date, "id": _identity()}),))
+        fields = _Fields(date=f"{localtime():%a, %d %b %Y %H:%M:%S %z}")
+        return Reply(words.code, (fitted(words.lines[0].format_map(fields)),))
+
+    def welcome(self, helo: str, client: str) -> str:
+        """The first line of the answer to EHLO or HELO."""
+        return fitted(self.hello.format_map(_Fields(helo=helo[:_MOST_REPEATED], client=client)))
 
     def at(self, host: str) -> Persona:
         """The same way of talking on another host."""
@@ -60,14 +67,9 @@ class Persona(NamedTuple):
     def reply(self, situation: str, **fields: str) -> Reply:
         """The reply for a situation whose text has `{field}`s, filled in."""
         code, lines, _ = self.replies[situation]
-        # What a client sent never breaks the line, and is not repeated endlessly.
-        known = _Fields({name: _printable(text) for name, text in fields.items()})
-        return Reply(code, tuple([line.format_map(known) for line in lines]))
-
-
-def _printable(text: str) -> str:
-    text = text[:256]
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+        known = _Fields({name: text[:_MOST_REPEATED] for name, text in fields.items()})
+        # What a client sent never breaks the line.
+        return Reply(code, tuple([fitted(line.format_map(known)) for line in lines]))
 
 
 class _Fields(dict[str, str]):

@@ -45,7 +45,7 @@ class Policy(NamedTuple):
 
     `mailboxes` are those that exist, at `domains` that the server is responsible for; with
     `any_recipient` everything is taken. `aliases` lead to other mailboxes; `quotas` say how many messages a mailbox
-    holds. `refused_senders` are turned away at MAIL.
+    holds, whatever address it came to. `refused_senders` are turned away at MAIL.
 
     `users` maps names to passwords; AUTH with these `mechanisms` is offered when there are any, or with `any_login`,
     which takes every name and password. It is offered under TLS alone, unless `auth_in_clear`. `auth_required`,
@@ -84,19 +84,39 @@ class Policy(NamedTuple):
         """The situation (a key of `Persona.replies`) in which a recipient is refused, or None."""
         if self.any_recipient or mailbox.domain is None:
             return None
-        domain = mailbox.domain.lower()
-        if domain not in self.domains:
+        if mailbox.domain.lower() not in self.domains:
             return "relay-denied"
-        # RFC 5233: what stands behind a plus is the mailbox's own business.
-        local_part = mailbox.unquoted.lower().partition("+")[0]
-        address = f"{local_part}@{domain}"
-        if local_part == POSTMASTER or address in self.mailboxes or address in self.aliases:
+        address = self._name_of(mailbox)
+        if address.startswith(f"{POSTMASTER}@") or address in self.mailboxes or address in self.aliases:
             return None
         return "mailbox-unknown"
 
-    def deliveries(self, address: str) -> tuple[str, ...]:
-        """The mailboxes that mail for an address goes to."""
-        return self.aliases.get(address.lower(), (address.lower(),))
+    def deliveries(self, mailbox: Mailbox) -> frozenset[str]:
+        """The mailboxes that mail for an address goes to, at the end of all aliases."""
+        found: set[str] = set()
+        left, seen = [self._name_of(mailbox)], set[str]()
+        while left:
+            address = left.pop()
+            if address in self.aliases and address not in seen:
+                targets = [self._known_as(target) for target in self.aliases[address]]
+                # An alias may lead to the mailbox of its own name, besides others.
+                found |= {address} & set(targets)
+                left += set(targets) - {address}
+            elif address not in seen:
+                found.add(address)
+            seen.add(address)
+        return frozenset(found)
+
+    def _name_of(self, mailbox: Mailbox) -> str:
+        return self._known_as(f"{mailbox.unquoted}@{mailbox.domain or ''}".lower())
+
+    def _known_as(self, address: str) -> str:
+        """What the mailbox of an address is called here."""
+        if address in self.mailboxes or address in self.aliases:
+            return address
+        # RFC 5233: what stands behind a plus is the mailbox's own business.
+        local_part, _, domain = address.rpartition("@")
+        return f"{local_part.partition('+')[0]}@{domain}"
 
 
 class Message(NamedTuple):

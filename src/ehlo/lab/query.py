@@ -44,10 +44,21 @@ def where(query: str) -> Where:
     return Where(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
 
 
+def check_query(query: str) -> None:
+    """Raises `ValueError` for a query with a word that can hold for no message; the message is one sentence."""
+    for found in _WORD.finditer(query):
+        if _condition(found) is _NONE:
+            raise ValueError(f"'{found[2]}:' does not take '{found[3]}'.")
+
+
 def _word(found: re.Match[str]) -> Where:
-    not_, field, text = found[1], (found[2] or "").lower(), found[3].strip('"')
-    condition = _FIELDS[field](text) if field in _FIELDS else _text(f"{found[2]}:{text}" if field else text)
-    return Where(f"NOT ({condition.sql})", condition.values) if not_ else condition
+    condition = _condition(found)
+    return Where(f"NOT ({condition.sql})", condition.values) if found[1] else condition
+
+
+def _condition(found: re.Match[str]) -> Where:
+    field, text = (found[2] or "").lower(), found[3].strip('"')
+    return _FIELDS[field](text) if field in _FIELDS else _text(f"{found[2]}:{text}" if field else text)
 
 
 def _holds(*columns: str) -> Callable[[str], Where]:

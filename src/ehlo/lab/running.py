@@ -141,15 +141,19 @@ class RunningLab:
         """Add a fault: `lab.fault("rcpt", reply="450 4.2.0 Greylisted", times=1)`.
 
         The words are those of a scenario's `when` and `do`, with `sender`, `recipient` and `within` for `from`, `to`
-        and `for`, and `times` for `first`. Gives the switch, which can remove it again, or as a context manager does.
+        and `for`, and `times` for `first`; `sender=""` is the null sender. Gives the switch, which can remove it again,
+        or as a context manager does.
         Raises `ehlo.lab.scenario.ScenarioError`.
         """
         from ehlo.lab.scenario import make_fault
 
         return self.lab.faults.add(make_fault(stage, title, words))
 
-    def scenario(self, name: str) -> None:
-        """Behave like a scenario that comes with ehlo, or of a file. Raises `ehlo.lab.scenario.ScenarioError`."""
+    def scenario(self, name: str | Path) -> None:
+        """Behave like a scenario that comes with ehlo, or of a file, which is read anew each time.
+
+        Raises `ehlo.lab.scenario.ScenarioError`.
+        """
         from ehlo.lab.scenario import load_scenario
 
         self.lab.use(load_scenario(name))

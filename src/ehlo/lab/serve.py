@@ -2,7 +2,8 @@
 
     event ──> does a fault strike here? ──> its reply, or the answer ──> bytes ──> spoiled, slowed, cut ──> out
 
-Without faults this is a loop of `Receive` and `Send`; all else is in the second half of the file.
+Without faults this is a loop of `Receive` and `Send`; all else is in the second half of the file. What is answered is
+in `answers.py`, how it is said in `speaking.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ehlo.lab.answers import Answers, Deliver, Held, ServerEvent
-from ehlo.lab.faults import Action, Faults, Moment
+from ehlo.lab.answers import Answers, Deliver, Edits, Held, MessageEvent, ServerEvent, declared_size
+from ehlo.lab.conditions import Moment
+from ehlo.lab.faults import Action, Faults, grants
 from ehlo.lab.persona import Persona
 from ehlo.lab.policy import Policy
+from ehlo.lab.speaking import Speaker
 from ehlo.net.errors import SessionError
-from ehlo.net.intents import Cut, Flow, Pause, Preamble, Receive, Send, StartTLS, Upload
-from ehlo.smtp.events import CommandReceived, ContentBegun, ContentReceived
+from ehlo.net.intents import Flow, Pause, Preamble, Receive, Send, StartTLS, Upload
+from ehlo.smtp.events import ChunkReceived, CommandReceived, ContentBegun, ContentReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
@@ -37,18 +40,16 @@ _new = tuple.__new__
 _HANDSHAKE_TIMEOUT = 60.0
 #: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
 _PREAMBLE_TIMEOUT = 10.0
-#: Long enough for a piece to leave in a packet of its own.
-_BETWEEN_PIECES = 0.02
 #: What a fault sends in place of a TLS handshake: nothing that any version of TLS begins with.
 _GARBAGE = b"\x15\x00\x00\x00this is not TLS\r\n"
 
 
 class Certificates(NamedTuple):
     """Where a session gets its TLS from: `context` makes one for a kind of certificate ("" for the good one) and the
-    lowest and highest version; `endpoint` is the good one's channel binding."""
+    lowest and highest version; `endpoint` gives the channel binding of one of that kind."""
 
     context: Callable[[str, str, str], ssl.SSLContext]
-    endpoint: Callable[[], bytes]
+    endpoint: Callable[[str], bytes]
 
 
 class Entry(NamedTuple):
@@ -71,12 +72,12 @@ class Serve:
         "_entry",
         "_errors",
         "_faults",
-        "_held_back",
-        "_interrupting",
         "_number",
+        "_over",
         "_persona",
         "_policy",
         "_recorder",
+        "_speaker",
     )
 
     def __init__(
@@ -105,8 +106,8 @@ class Serve:
         self._errors = 0
         self._commands = 0
         self._began = 0.0
-        self._held_back = b""
-        self._interrupting = Action()
+        self._over = False
+        self._speaker = Speaker(connection, recorder, policy.limits.idle)
         self._answers = Answers(connection, persona, policy, deliver, held, client)
 
     @property
@@ -117,21 +118,21 @@ class Serve:
     def flow(self) -> Flow:
         """The whole session."""
         conn, persona, limits, answers = self._conn, self._persona, self._policy.limits, self._answers
-        faults, send = self._faults, self._conn.send
+        faults, speaker, send = self._faults, self._speaker, self._conn.send
         unbounded = not (limits.commands or limits.seconds)
         receive, closed, tls_due = Receive(limits.idle or inf), State.CLOSED, State.TLS
         try:
             yield from self._enter()
         except SessionError:
             return
-        while conn.state is not closed:
+        while conn.state is not closed and not self._over:
             try:
                 event: ServerEvent | ContentBegun = yield receive
             except SessionError as error:
                 if error.error == "timed-out":
                     yield Send(conn.send(persona.say("timeout")), error.stage)
                 return
-            if faults.active:
+            if faults.active or speaker.held_back:
                 try:
                     yield from self._with_faults(event)
                 except SessionError:
@@ -161,7 +162,7 @@ class Serve:
         if action is None:
             yield Send(self._conn.send(greeting), "banner")
             return
-        yield from self._say(self._instead(action, greeting), "banner", action)
+        yield from self._speaker.say(self._conn.send(_instead(action) or greeting), "banner", action)
 
     def _introduced_by(self, header: bytes) -> None:
         from ehlo.net.proxy import describe_header, source_of
@@ -179,6 +180,7 @@ class Serve:
             self._errors += 1
             if self._errors >= (limits.errors or persona.errors):
                 # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
+                self._over = True
                 return persona.say("too-many-errors")
         self._commands += 1
         if limits.commands and self._commands > limits.commands and code != 221:
@@ -205,7 +207,8 @@ class Serve:
         # At `starttls`, a fault with a reply has struck at the command already; the handshake is the stage `tls`.
         action = self._strike("tls") or Action()
         if action.delay:
-            yield Pause(action.delay)
+            # What comes meanwhile is of the handshake already, and is left for it.
+            yield Pause(action.delay, deaf=True)
         if action.handshake:
             yield from self._spoiled_handshake(action.handshake, stage)
         if action.certificate:
@@ -213,7 +216,7 @@ class Serve:
             self._recorder.add("net", "note", stage, facts=facts)
         context = self._certificates.context(action.certificate, action.tls_min, action.tls_max)
         tls: TLSFacts = yield StartTLS(context, stage, _HANDSHAKE_TIMEOUT)
-        answers.tls_started(self._bindings_of(tls), tls.client)
+        answers.tls_started(self._bindings_of(tls, action.certificate), tls.client)
         if stage == "starttls":
             conn.tls_started()
 
@@ -223,27 +226,36 @@ class Serve:
             yield Preamble(_HANDSHAKE_TIMEOUT, lambda data: (data, b""))
             yield Upload(_GARBAGE, 10.0)
         elif how == "silent":
-            yield Pause(self._policy.limits.idle)
+            yield from self._speaker.wait()
         self._note(stage, f"fault: no handshake ({how})")
         raise SessionError("dropped", stage, "dropped on purpose")
 
-    def _bindings_of(self, tls: TLSFacts) -> tuple[ChannelBinding, ...]:
+    def _bindings_of(self, tls: TLSFacts, kind: str) -> tuple[ChannelBinding, ...]:
         """What a login can be bound to (RFC 5929), where a mechanism asks for it."""
         if not any(name.endswith("-PLUS") for name in self._policy.offered):
             return ()
         from ehlo.smtp.sasl import ChannelBinding
 
-        bindings = [ChannelBinding("tls-server-end-point", self._certificates.endpoint())]
+        bindings = [ChannelBinding("tls-server-end-point", self._certificates.endpoint(kind))]
         if tls.unique:
             bindings.append(ChannelBinding("tls-unique", tls.unique))
         return tuple(bindings)
 
     # Faults.
 
-    def _strike(self, stage: Stage, recipient: str = "", content: bytes = b"", declared: int = 0) -> Action | None:
+    def _strike(self, stage: Stage, event: ServerEvent | None = None, recipient: str = "") -> Action | None:
         """The action of the fault that strikes now, if one does."""
         if not self._faults.at(stage):
             return None
+        moment = self._moment(stage, event, recipient)
+        strike = self._faults.strike(moment, lambda text: self._note(stage, text))
+        if strike is None:
+            return None
+        self._note(stage, f"fault: {strike.fault.title or 'by hand'}")
+        return strike.do
+
+    def _moment(self, stage: Stage, event: ServerEvent | None, recipient: str) -> Moment:
+        """What is known now, with what an event says."""
         answers = self._answers
         moment = Moment(
             stage=stage,
@@ -254,158 +266,96 @@ class Serve:
             recipient=recipient or ",".join(path.address for path in answers.recipients[:1]),
             user=answers.user or "",
             tls=answers.encrypted,
-            size=len(content) or declared,
-            content=content,
         )
-        strike = self._faults.strike(moment)
-        if strike is None:
-            return None
-        self._note(stage, f"fault: {strike.fault.title or 'by hand'}")
-        return strike.do
+        if type(event) is ContentReceived or type(event) is ChunkReceived:
+            content = answers.whole(event)
+            return moment._replace(content=content, size=len(content))
+        if type(event) is not CommandReceived:
+            return moment
+        command = event.command
+        if stage == "ehlo":
+            return moment._replace(helo=command.argument)
+        if command.verb == "MAIL" and command.path is not None:
+            return moment._replace(sender=command.path.address, size=declared_size(command))
+        if command.verb == "RCPT" and command.path is not None:
+            return moment._replace(recipient=command.path.address)
+        return moment
 
     def _note(self, stage: Stage, text: str) -> None:
         self._recorder.add("net", "note", stage, facts={"message": text, "fault": True})
 
     def _with_faults(self, event: ServerEvent | ContentBegun) -> Flow:
         """Answer an event as the faults have it."""
-        answers = self._answers
         if type(event) is ContentBegun:
-            yield from self._interrupt_content()
+            yield from self._speaker.interrupt()
             return
-        recipient, content, declared = "", b"", 0
-        if type(event) is CommandReceived:
-            command = event.command
-            if command.verb not in STAGE_OF_VERB:
-                # NOOP and its like stand at any stage, and belong to none.
-                yield Send(self._take_held_back() + self._encode(self._bounded(answers.answer(event))), event.stage)
+        action = None
+        if self._has_a_stage(event):  # type: ignore[arg-type]
+            if self._conn.lmtp and event.stage == "message":
+                yield from self._lmtp_verdicts(event)  # type: ignore[arg-type]
                 return
-            if command.verb in ("EHLO", "HELO", "LHLO"):
-                answers.helo = command.argument
-            elif command.verb == "MAIL" and command.path is not None:
-                answers.sender = command.path
-                declared = int(command.parameters.get("SIZE") or 0)
-            elif command.verb == "RCPT" and command.path is not None:
-                recipient = command.path.address
-        elif type(event) is ContentReceived:
-            content = event.content
-        if type(event) is ContentReceived and self._conn.lmtp:
-            yield from self._lmtp_verdicts(event)
-            return
-        action = self._strike(event.stage, recipient, content, declared)
+            action = self._strike(event.stage, event)  # type: ignore[arg-type]
         if action is None:
-            reply = self._bounded(answers.answer(event))  # type: ignore[arg-type]
-            yield Send(self._take_held_back() + self._encode(reply), event.stage)
+            reply = self._bounded(self._answers.answer(event))  # type: ignore[arg-type]
+            yield Send(self._speaker.release() + self._encode(reply), event.stage)
             return
-        said = self._instead(action, None)
-        if said is None or said.ok:
-            # The server goes on as ever, and only says it in another way.
-            answers.losing = action.lose
-            if event.stage == "ehlo":
-                self._edit_keywords(action)
-            answer = answers.answer(event)  # type: ignore[arg-type]
-            answers.losing = False
-            reply = said or self._bounded(answer)
-        else:
-            if type(event) is ContentReceived or event.stage == "mail":
-                answers.forget()
-            reply = self._bounded(said)
-        yield from self._say(reply, event.stage, action)
+        reply = self._decided(event, action)  # type: ignore[arg-type]
+        yield from self._speaker.say(self._encode(reply), event.stage, action)
 
-    def _lmtp_verdicts(self, event: ContentReceived) -> Flow:
-        """Each recipient's reply is a moment of its own (RFC 2033 §4.2)."""
-        recipients = [path.address for path in self._answers.recipients]
-        actions = [self._strike("message", address, event.content) for address in recipients]
-        answer = self._answers.answer(event)
-        replies = answer if isinstance(answer, list) else [answer]
-        replies = [
-            self._instead(action, reply) or reply if action else reply
-            for action, reply in zip(actions, replies, strict=True)
-        ]
-        action = next((action for action in actions if action is not None), Action())
-        yield from self._say(replies, "message", action)
+    def _has_a_stage(self, event: ServerEvent) -> bool:
+        """Whether faults may strike at an event. A command that may not stand here is answered as ever; so are NOOP and
+        its like, which stand at any stage, and XCLIENT, which is not of the client."""
+        if type(event) is CommandReceived and (
+            event.command.verb not in STAGE_OF_VERB or event.command.verb == "XCLIENT"
+        ):
+            return False
+        return not self._answers.is_misplaced(event)
 
-    @staticmethod
-    def _instead(action: Action, reply: Reply | None) -> Reply | None:
-        """What a fault says in place of a reply."""
-        if not action.reply:
-            return reply
-        code, _, text = action.reply[0].partition(" ")
-        if not (code.isdecimal() and 200 <= int(code) <= 559 and code[1] in "012345"):
-            # What a pattern found was to be the code, and is none.
-            return Reply(451, ("4.3.5 Local fault without a reply code",))
-        return Reply(int(code), (text, *action.reply[1:]))
-
-    def _edit_keywords(self, action: Action) -> None:
+    def _decided(self, event: ServerEvent, action: Action) -> Reply | list[Reply]:
+        """Do as an action has it, or else as ever; gives the reply. What is said and what is done are the same."""
         answers = self._answers
-        if action.drop or action.add or action.mask:
-            answers.dropped |= {word.upper() for word in action.drop}
-            answers.added += action.add
-            answers.masked |= action.mask
+        if event.stage == "ehlo":
+            answers.edits = Edits(frozenset(word.upper() for word in action.drop), action.add, action.mask)
+        said = _instead(action)
+        answers.losing = action.lose
+        try:
+            if said is None:
+                return self._bounded(answers.answer(event))
+            reply = self._bounded(said)
+            if reply is not said or not grants(event.stage, said.code):
+                answers.deny(event)
+            elif not answers.grant(event, said):
+                return self._persona.say("not-stored")
+            return reply
+        finally:
+            answers.losing = False
 
-    def _say(self, answer: Reply | list[Reply] | None, stage: Stage, action: Action) -> Flow:
-        """Give an answer the way an action wants it: late, in pieces, spoiled, not at all; then perhaps hang up."""
-        if action.delay:
-            yield Pause(action.delay)
-        if action.stall and action.stall_after < 0:
-            yield Pause(action.stall, deaf=True)
-        data = b"" if answer is None else self._encode(answer)
-        if action.stall_after >= 0 or action.close_after >= 0:
-            self._conn.stop_after = max(action.stall_after, action.close_after)
-            self._interrupting = action
-        data = self._spoiled(data, action, stage)
-        if action.hold:
-            self._held_back += data
-            return
-        data = self._take_held_back() + data
-        if data:
-            yield from self._transmit(data, stage, action)
-        if action.silent and not (action.close or action.reset) and self._conn.state is State.CLOSED:
-            # After QUIT, silence is not the same as hanging up.
-            yield Pause(self._policy.limits.idle)
-        if action.close_after >= 0:
-            return
-        if action.reset:
-            yield Pause(0.0)
-            yield Cut()
-        if action.close:
-            raise SessionError("dropped", stage, "dropped on purpose")
+    def _lmtp_verdicts(self, event: MessageEvent) -> Flow:
+        """Each recipient's reply is a moment of its own (RFC 2033 §4.2), and who was refused gets nothing."""
+        answers, conn = self._answers, self._conn
+        recipients = tuple(answers.recipients)
+        actions = [self._strike("message", event, path.address) or Action() for path in recipients]
+        objection = answers.objection(event)
+        replies = [_instead(action) or objection for action in actions]
+        takers = [
+            path
+            for path, action, reply in zip(recipients, actions, replies, strict=True)
+            if not action.lose and (reply is None or grants("message", reply.code))
+        ]
+        accepted = answers.hand_over(event, tuple(takers)) if takers else self._persona.reply("message")
+        answers.forget()
+        *before, last = [reply or accepted for reply in replies]
+        said = [*(reply.encode() for reply in before), conn.send(last)]
+        for data, action in zip(said, actions, strict=True):
+            yield from self._speaker.say(data, "message", action)
 
-    def _spoiled(self, data: bytes, action: Action, stage: Stage) -> bytes:
-        from ehlo.lab.deviate import MANGLES, mask_greeting
 
-        if action.raw is not None:
-            return action.raw
-        if action.silent:
-            return b""
-        if action.mangle:
-            data = MANGLES[action.mangle](data)
-        return mask_greeting(data) if action.mask and stage == "banner" else data
-
-    def _take_held_back(self) -> bytes:
-        held, self._held_back = self._held_back, b""
-        return held
-
-    def _transmit(self, data: bytes, stage: Stage, action: Action) -> Flow:
-        sizes = list(action.pieces) or [1] * (len(data) if action.pause else 0)
-        if not sizes:
-            yield Send(data, stage)
-            return
-        began = self._recorder.now()
-        start = 0
-        while start < len(data):
-            size = sizes.pop(0) if sizes else len(data)
-            yield Upload(data[start : start + size], 60.0)
-            start += size
-            yield Pause(action.pause or _BETWEEN_PIECES)
-        for line in data.splitlines(keepends=True):
-            self._recorder.add("server", "line", stage, line, first=began)
-
-    def _interrupt_content(self) -> Flow:
-        """As much of the message is here as a fault waited for."""
-        action = self._interrupting
-        if action.stall_after >= 0 and action.stall:
-            yield Pause(action.stall, deaf=True)
-        if action.reset:
-            yield Cut()
-        if action.close_after >= 0:
-            raise SessionError("dropped", "message", "dropped on purpose")
+def _instead(action: Action) -> Reply | None:
+    """What an action says in place of a reply, if it does."""
+    if not action.reply:
+        return None
+    code, _, text = action.reply[0].partition(" ")
+    if not (code.isdecimal() and 200 <= int(code) <= 559 and code[1] in "012345"):
+        # What a pattern found was to be the code, and is none.
+        return Reply(451, ("4.3.5 Local fault without a reply code",))
+    return Reply(int(code), (text, *action.reply[1:]))

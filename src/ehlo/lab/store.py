@@ -17,7 +17,7 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path as File
 from typing import Any, NamedTuple
@@ -336,9 +336,18 @@ class Store:
         """How many of them have not been read."""
         return self._one("SELECT count(*) FROM messages WHERE read = 0")
 
-    def held(self, mailbox: str) -> int:
-        """How many messages a mailbox holds."""
-        return self._one("SELECT count(*) FROM messages WHERE has_line(recipients, ?)", mailbox.casefold())
+    def held(self, is_for: Callable[[str], bool]) -> int:
+        """How many messages came for an address of those that this is true of."""
+        held = 0
+        known: dict[str, bool] = {}
+        for recipients, count in self._all("SELECT recipients, count(*) FROM messages GROUP BY recipients"):
+            for address in recipients.strip("\n").split("\n"):
+                if address not in known:
+                    known[address] = is_for(address)
+                if known[address]:
+                    held += count
+                    break
+        return held
 
     def tags(self) -> list[str]:
         """All tags there are."""

@@ -121,6 +121,7 @@ class _Bridge(asyncio.BufferedProtocol):
         "_connected",
         "_need",
         "_on_close",
+        "_on_crash",
         "_on_open",
         "_paused",
         "_pausing",
@@ -142,10 +143,12 @@ class _Bridge(asyncio.BufferedProtocol):
         *,
         on_open: Callable[[_Bridge, asyncio.Transport], Session | None] | None = None,
         on_close: Callable[[_Bridge], None] | None = None,
+        on_crash: Callable[[Session, Exception], Need] | None = None,
     ) -> None:
         self._session = session
         self._on_open = on_open
         self._on_close = on_close
+        self._on_crash = on_crash
         self._shared = shared
         self._transport: asyncio.Transport | None = None
         self._connected = False
@@ -218,13 +221,13 @@ class _Bridge(asyncio.BufferedProtocol):
         if self._on_open is None:
             # At once: what the server says, or that it hangs up, may come before any task runs again.
             if self._session is not None:
-                self.go_on(self._session.resume(self._local_address()))
+                self._take(self._session.resume, self._local_address())
         else:
             self._session = self._on_open(self, transport)  # type: ignore[arg-type]
             if self._session is None:
                 self.close()
             else:
-                self.go_on(self._session.start())
+                self._take(self._session.start)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return self._shared.buffer
@@ -232,7 +235,7 @@ class _Bridge(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         session = self._session
         if session is not None:
-            self.go_on(session.data_received(bytes(self._shared.buffer[:nbytes])))
+            self._take(session.data_received, bytes(self._shared.buffer[:nbytes]))
             if type(self._need) is Pause:
                 self._bound_unread(nbytes)
 
@@ -246,7 +249,7 @@ class _Bridge(asyncio.BufferedProtocol):
         if self.pipe is not None:
             self._ask_how_it_ended(self.pipe)
         elif self._session is not None:
-            self.go_on(self._session.eof_received())
+            self._take(self._session.eof_received)
         # The transport stays open until the flow has ended: it may still have something to say.
         return self._transport is not None
 
@@ -260,7 +263,7 @@ class _Bridge(asyncio.BufferedProtocol):
             self._ask_how_it_ended(self.pipe)
         elif self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
-            self.go_on(self._session.connection_failed(lost))
+            self._take(self._session.connection_failed, lost)
         if self._on_close is not None:
             self._on_close(self)
 
@@ -279,6 +282,17 @@ class _Bridge(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._on_flushed()
+
+    def _take(self, step: Callable[..., Need], *what: object) -> None:
+        """Tell the session what has happened, and do what it needs then. A mistake in the flow of a server ends its own
+        session alone."""
+        try:
+            need = step(*what)
+        except Exception as error:
+            if self._on_crash is None or self._session is None:
+                raise
+            need = self._on_crash(self._session, error)
+        self.go_on(need)
 
     def go_on(self, need: Need) -> None:
         """Do what the session needs, as far as callbacks can."""
@@ -313,7 +327,7 @@ class _Bridge(asyncio.BufferedProtocol):
         if type(self._need) is not Flush or self._paused or transport is None or session is None:
             return
         if not transport.is_closing():
-            self.go_on(session.resume())
+            self._take(session.resume)
 
     def _end(self, need: Done) -> None:
         if need.reset and self._transport is not None:
@@ -330,7 +344,7 @@ class _Bridge(asyncio.BufferedProtocol):
             self._unread = 0
             if transport is not None and not transport.is_closing() and not transport.is_reading():
                 transport.resume_reading()
-            self.go_on(session.resume())
+            self._take(session.resume)
 
     def _set_timer(self, session: Session) -> None:
         # One timer a session: deadlines move on with every reply, the timer only when it rings, or when
@@ -345,8 +359,10 @@ class _Bridge(asyncio.BufferedProtocol):
         self._timer, self._rings = None, inf
         session = self._session
         if session is not None and isinstance(self._need, Read | Flush):
-            late = session.recorder.now() >= session.deadline
-            self.go_on(session.timed_out(self._unacknowledged()) if late else self._need)
+            if session.recorder.now() >= session.deadline:
+                self._take(session.timed_out, self._unacknowledged())
+            else:
+                self.go_on(self._need)
 
     def _unacknowledged(self) -> int:
         sock = self._transport.get_extra_info("socket") if self._transport is not None else None
@@ -354,15 +370,18 @@ class _Bridge(asyncio.BufferedProtocol):
 
 
 class Server:
-    """Accepts connections and runs a session of its own for each. `on_end` is called with each one that is over."""
+    """Accepts connections and runs a session of its own for each. `on_end` is called with each one that is over,
+    `on_crash` with one whose flow has raised what no flow may raise; it ends the session by `Session.crashed`."""
 
     def __init__(
         self,
         make_session: Callable[[str, int], Session | None],
         on_end: Callable[[Session], None] | None = None,
+        on_crash: Callable[[Session, Exception], Need] | None = None,
     ) -> None:
         self._make_session = make_session
         self._on_end = on_end
+        self._on_crash = on_crash
         self._server: asyncio.Server | None = None
         self._bridges: set[_Bridge] = set()
 
@@ -389,7 +408,7 @@ class Server:
         await asyncio.sleep(0)
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return _Bridge(self._shared, on_open=self._begin, on_close=self._closed)
+        return _Bridge(self._shared, on_open=self._begin, on_close=self._closed, on_crash=self._on_crash)
 
     def _closed(self, bridge: _Bridge) -> None:
         self._bridges.discard(bridge)

@@ -11,6 +11,7 @@ A driver calls `start`, then gives what happened (`data_received`, `eof_received
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from math import inf
@@ -248,6 +249,22 @@ class Session:
             self._asked = None
             self._finish()
 
+    def crashed(self, note: str, farewell: bytes = b"") -> Need:
+        """A mistake in the program has broken the flow off: record it, and close. What was to be sent still is, and a
+        server can say a last line."""
+        stage, speaks = self._current_stage(), self.connected and not self._lost and type(self._asked) is not StartTLS
+        try:
+            self.recorder.add("net", "error", stage, facts={"error": "crashed", "message": note})
+        except Exception:
+            # Who listens to the record made the mistake.
+            self.recorder.listen(None)
+        if farewell and speaks:
+            self._write(farewell)
+            self.recorder.add_lines(self._us, stage, farewell)
+        with contextlib.suppress(Exception):
+            self._flow.close()
+        return self._finish()
+
     # The flow.
 
     def _advance(self, value: object) -> Need:
@@ -270,6 +287,9 @@ class Session:
 
     def _give_up(self, error: LocalProtocolError) -> Need:
         """The flow wanted to say what the protocol does not allow; it was not sent."""
+        if self._us == "server":
+            # Nobody from outside has told it what to say: that is a mistake in the program.
+            raise error
         self._error("not-sent", error.detail)
         return self._finish()
 

@@ -15,6 +15,8 @@ from ehlo.smtp.deviations import Deviation, LocalProtocolError, RemoteProtocolEr
 
 #: RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets, CRLF included.
 REPLY_LINE_LIMIT = 512
+#: What of these is left for the text, beside the code, the character behind it and CRLF.
+REPLY_TEXT_LIMIT = REPLY_LINE_LIMIT - 6
 #: Bounds memory when a server sends a line without end. Sixteen times what the RFC allows
 #: leaves room for every server seen that is merely talkative.
 MAX_REPLY_LINE = 8192
@@ -187,6 +189,17 @@ def decode_line(line: bytes) -> tuple[str, list[Deviation]]:
     if _CONTROL.search(text):
         deviations.append(Deviation.CONTROL)
     return text, deviations
+
+
+def fitted(text: str) -> str:
+    """As much of a text as a reply line holds, with "?" for what may not stand in it.
+
+    For texts that repeat what somebody else has said, and so may be anything.
+    """
+    if text.isascii() and text.isprintable() and len(text) <= REPLY_TEXT_LIMIT:
+        return text
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    return shown.encode()[:REPLY_TEXT_LIMIT].decode("utf-8", "ignore")
 
 
 class ReplyReader:
