@@ -168,7 +168,7 @@ def test_what_experiments_proved() -> None:
     check_inert(page)
     words = words_of(page)
     assert "✗ The cause, as experiments proved The name that the client greets with" in words
-    assert "✗ Refused A rule of the server is against mail" in words
+    assert "✗ Refused A rule of the server is against this mail" in words
     # They have been made: nobody needs to be told to.
     assert "What would tell" not in words
     assert "✗ did not work: postmaster rcpt: 550 no This tells nothing new." in words
