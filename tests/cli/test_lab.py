@@ -88,10 +88,7 @@ def test_list() -> None:
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert any(line.startswith("greylisted  ") for line in lines)
-    # Where no terminal is, nothing is cut.
-    assert any(
-        line.endswith("  The account's own password is refused, an application password is wanted") for line in lines
-    )
+    assert all(len(line) <= 80 for line in lines)
     assert "\x1b" not in done.stdout
     entries = json.loads(ehlo("--list", "--json").stdout)
     assert len(entries) >= 60

@@ -75,7 +75,8 @@ def test_an_interrupted_session_calls_for_nothing() -> None:
         plan = plan_for(lab)
         transcript = first_session(plan)
     verdict = judge(transcript)._replace(outcome="interrupted")
-    assert list(investigate(bench_for(plan, transcript, verdict=verdict))) == []
+    wishes = SOON._replace(lists=True, control="192.0.2.1")
+    assert list(investigate(bench_for(plan, transcript, wishes, verdict=verdict))) == []
 
 
 @pytest.mark.parametrize("stop_after", ["rcpt", "message"])

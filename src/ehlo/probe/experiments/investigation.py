@@ -174,6 +174,9 @@ def investigate(bench: Bench, told: Callable[[Experiment], None] | None = None) 
 
     `told` is called before each experiment.
     """
+    if bench.verdict.outcome == "interrupted":
+        # Whoever ended the session does not want more of them.
+        return
     known = False
     for experiment in sorted(EXPERIMENTS, key=lambda experiment: _turn(bench, experiment)):
         # Once the cause is known, further sessions would be idle curiosity; but what was wished is wished.

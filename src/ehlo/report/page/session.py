@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
 
+from ehlo.report.encryption import tls_details, version_name
 from ehlo.report.page.frame import mark, section, text
 from ehlo.report.steps import Step, StepReader
-from ehlo.report.text import duration, utc_date
-from ehlo.transcript.event import Event, JsonValue
+from ehlo.report.text import duration
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
 
@@ -23,7 +22,6 @@ _MARKS = {
 _WIDTH, _LEAST = 1000, 4
 #: What this side takes between two steps is not worth a word below this, in seconds.
 _WORTH_A_WORD = 0.01
-_DAY = 86_400
 
 
 def began(transcript: Transcript) -> str:
@@ -81,44 +79,25 @@ def _total(rows: Sequence[Step], whole: float) -> str:
 
 
 def certificate_section(transcript: Transcript) -> str:
-    """The chain of certificates: whose each is, who signed it, and until when it holds."""
+    """The chain of certificates: whose each is, who signed it, and from when to when it holds."""
     event = next((event for event in transcript.events if event.kind == "tls" and event.facts.get("chain")), None)
     if event is None:
         return ""
     problem = event.fact("detail") or event.fact("problem")
     verdict = mark("✗", "") + f"not verified: {text(problem)}" if problem else mark("✓", "") + "verified"
-    chain = cast("Sequence[Mapping[str, JsonValue]]", event.facts["chain"])
-    links = "".join(_link(link, transcript.header.started) for link in chain)
+    details = tls_details(event.facts)
+    links = "".join(_link(detail.parts) for detail in details if detail.label == "chain")
+    facts = [(detail.label, ", ".join(detail.parts)) for detail in details if detail.label not in ("chain", "wrong")]
+    facts = [("version", version_name(event.fact("version"))), *facts, ("fingerprint", event.fact("fingerprint"))]
+    shown = "".join(f"<dt>{text(label)}</dt><dd>{text(value)}</dd>" for label, value in facts if value)
     return section(
         "certificate",
         "The certificate",
-        f'<p class="{"bad" if problem else "ok"}">{verdict}</p><ol class="chain">{links}</ol>{_particulars(event)}',
+        f'<p class="{"bad" if problem else "ok"}">{verdict}</p><ol class="chain">{links}</ol>'
+        f'<dl class="facts">{shown}</dl>',
     )
 
 
-def _link(link: Mapping[str, JsonValue], now: float) -> str:
-    begin, until = link.get("not_before"), link.get("not_after")
-    facts = f"signed by {text(link.get('issuer') or 'nobody who is named')}"
-    if isinstance(until, int | float):
-        since = f"from {text(utc_date(float(begin)))} " if isinstance(begin, int | float) else ""
-        facts += f"<br>{since}until {text(utc_date(float(until)))}{text(_left(float(until), now))}"
-    return f"<li><strong>{text(link.get('subject') or 'without a name')}</strong><br>{facts}</li>"
-
-
-def _left(until: float, now: float) -> str:
-    """How long a certificate held at the time of the session."""
-    if not now:
-        return ""
-    days = int((until - now) // _DAY)
-    return f", {days:,} days left" if until >= now else ", which has passed"
-
-
-def _particulars(event: Event) -> str:
-    names = ", ".join(map(str, cast("Sequence[str]", event.facts.get("names") or ())))
-    rows = (
-        ("encrypted by", ", ".join(filter(None, (event.fact("version"), event.fact("cipher"), event.fact("group"))))),
-        ("names", names),
-        ("fingerprint", event.fact("fingerprint")),
-    )
-    shown = "".join(f"<dt>{text(label)}</dt><dd>{text(value)}</dd>" for label, value in rows if value)
-    return f'<dl class="facts">{shown}</dl>'
+def _link(parts: Sequence[str]) -> str:
+    subject, *others = parts
+    return f"<li><strong>{text(subject)}</strong>{''.join(f'<br>{text(other)}' for other in others)}</li>"
