@@ -100,6 +100,15 @@ def test_counterexample_is_not(rule: Rule, example: str) -> None:
 
 
 @pytest.mark.parametrize("rule", list(RULES), ids=lambda rule: rule.id)
+def test_rule_has_what_a_rule_has(rule: Rule) -> None:
+    assert rule.why
+    assert rule.refs
+    # Of an error or a certificate there is nothing that is nearly it.
+    judges_replies = not all(when.errors or when.certificates for when in rule.when)
+    assert not judges_replies or (rule.examples and rule.counterexamples)
+
+
+@pytest.mark.parametrize("rule", list(RULES), ids=lambda rule: rule.id)
 def test_rule_is_well_formed(rule: Rule) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
     for text in (rule.title, rule.why, *rule.fix):
