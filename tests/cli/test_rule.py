@@ -20,6 +20,7 @@ recipient · The mailbox for RECIPIENT is full                       mailbox-ful
         try again when the mailbox has been cleared
   seen  552 5.2.2 Mailbox full
         452 4.2.2 The email account that you tried to reach is over quota
+  not   550 5.2.1 The email account that you tried to reach is inactive
   lab   ehlo lab --scenario mailbox-over-quota
   refs  RFC 3463 §3.3
 
