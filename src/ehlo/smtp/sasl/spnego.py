@@ -10,10 +10,11 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from ehlo.smtp.sasl.mechanism import Contents, Credentials, MechanismError, MechanismExchange, Side, all_secret
-from ehlo.smtp.sasl.ntlm import CHALLENGE, NEGOTIATE, read_message
 
 if TYPE_CHECKING:
     from spnego import ContextProxy
+
+    from ehlo.smtp.sasl.ntlm import NtlmMessage
 
 #: RFC 4752 §3.3: no security layer, and so no buffer.
 _NO_LAYER = b"\x01\x00\x00\x00"
@@ -77,9 +78,18 @@ def _failure(error: Exception) -> MechanismError:
     return MechanismError(text[:300] or type(error).__name__)
 
 
+def _message(data: bytes) -> NtlmMessage | None:
+    # Hardly any session has one, and all of them have this table of mechanisms.
+    from ehlo.smtp.sasl.ntlm import read_message
+
+    return read_message(data)
+
+
 def explain_ntlm(who: Side, data: bytes) -> str:
     """A step of NTLM."""
-    message = read_message(data)
+    from ehlo.smtp.sasl.ntlm import CHALLENGE, NEGOTIATE
+
+    message = _message(data)
     if message is None:
         return "asks to begin" if who == "server" else ""
     if message.kind == NEGOTIATE:
@@ -91,7 +101,7 @@ def explain_ntlm(who: Side, data: bytes) -> str:
 
 def read_ntlm(number: int, response: bytes) -> Contents:
     """A response of NTLM: the last one has the user."""
-    message = read_message(response)
+    message = _message(response)
     if message is None:
         return all_secret(number, response)
     return Contents(message.account, (response, *(octets for _, octets in message.octets)))
@@ -99,7 +109,7 @@ def read_ntlm(number: int, response: bytes) -> Contents:
 
 def show_ntlm(data: bytes) -> str:
     """A message of NTLM in full: what has a meaning in words, the rest in hexadecimal."""
-    message = read_message(data)
+    message = _message(data)
     return data.hex() if message is None else str(message)
 
 
