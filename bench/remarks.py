@@ -37,7 +37,5 @@ REMARKS: dict[str, str] = {
     "lab-sessions-sink": "As above.",
     "lab-messages-aiosmtpd": "As above.",
     "lab-messages-sink": "As above.",
-    "kept-messages-sink": (
-        "As above; keeping the message and its transcript adds about 15 µs, and whoever reads the page some more."
-    ),
+    "kept-messages-sink": ("As above; keeping the message and its transcript adds about 15 µs."),
 }
