@@ -57,8 +57,9 @@ class SessionView:
 
     def begin(self, header: Header, about: str = "") -> None:
         """Say what the session is about."""
-        title = self._style.bold(safe(header.target))
-        self._print(title + (self._style.dim(safe(f" · {about}")) if about else ""))
+        parts = [self._style.bold(safe(header.target))] if header.target else []
+        parts += [self._style.dim(safe(about))] if about else []
+        self._print(self._style.dim(" · ").join(parts))
         self._print("")
         self._await("connecting")
 
