@@ -236,7 +236,10 @@ def test_a_list_is_one_stop_of_the_tab_key(watched: Watched, full: Page) -> None
     assert focused(tab) == "scenario-item"
     tab.get_by_test_id("nav-messages").click()
     expect(tab.get_by_test_id("message-row")).to_have_count(31)
+    # What is not shown yet cannot have the focus.
+    expect(tab.locator("#delete-all")).to_be_visible()
     tab.locator("#delete-all").focus()
+    expect(tab.locator("#delete-all")).to_be_focused()
     tab.keyboard.press("Tab")
     assert focused(tab) == "message-row"
     tab.keyboard.press("Tab")
