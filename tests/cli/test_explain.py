@@ -148,6 +148,7 @@ def test_a_fragment_will_do(text: str, rule: str, explain: Explain) -> None:
 
 def test_agreement_is_no_failure(explain: Explain) -> None:
     assert explain("250 2.1.5 Ok").startswith("✓ 250 2.1.5 Ok\n")
+    assert explain("350") == "✓ 350\n  No table knows the code 350.\n"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +160,8 @@ def test_agreement_is_no_failure(explain: Explain) -> None:
         (["no/such/file.eml"], b"", "no/such/file.eml: there is no such file."),
         (["--as", "transcript", "x"], b"", "this is no transcript: "),
         (["--as", "pcap", "x"], b"", "this is no capture in the formats pcap or pcapng."),
+        (["/no/such/file"], b"", "/no/such/file: there is no such file."),
+        (["mail.log"], b"", "mail.log: there is no such file."),
         (["a\x1b[31m/b.eml"], b"", "a\\x1b[31m/b.eml: there is no such file."),
     ],
 )

@@ -271,6 +271,12 @@ def test_nothing_is_wrapped_where_there_is_no_terminal(lab: RunningLab) -> None:
     assert "what is missing is asked for, and not kept. A password is not sent in clear" in out
 
 
+def test_a_code_that_belongs_to_no_stage_is_explained(lab: RunningLab) -> None:
+    _, out, _ = shell(lab, ":explain 999 what is this\n")
+    assert "No table knows the code 999.\n" in out
+    assert "protocol · The server answers with a code that does not belong to the stage in question\n" in out
+
+
 def test_without_expectations_the_verdict_counts(lab: RunningLab) -> None:
     assert shell(lab, "HELO h\nMAIL FROM:<a@b.c>\n")[0] == 0
     assert shell(lab, "HELO h\nMAIL FROM:<a@b.c>\nRCPT TO:<no@example.com>\n")[0] == 18

@@ -228,10 +228,10 @@ class Explainer:
         reply = case.reply
         refused = reply is None or not reply.ok
         if reply is not None and not refused:
-            from ehlo.knowledge.codes import explain_reply
+            from ehlo.knowledge.codes import explain_or_say_unknown
 
             print(f"{self._style.mark('ok')} {self._style.bold(safe(str(reply)))}")
-            print(f"  {explain_reply(reply)}")
+            print(f"  {explain_or_say_unknown(reply)}")
             return
         for line in finding_lines(finding, self._style):
             print(line)

@@ -15,6 +15,8 @@ from ehlo.cli.commands import UsageError
 
 #: A stream is read in pieces of this size.
 _PIECE = 1 << 20
+#: What files are called that are explained: logs, mails and mailboxes, captured packets, transcripts.
+_SUFFIXES = frozenset((".log", ".txt", ".eml", ".msg", ".mbox", ".pcap", ".pcapng", ".jsonl", ".gz"))
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -43,9 +45,17 @@ def source_of(words: list[str]) -> Path | BinaryIO:
                 return path
         except (OSError, ValueError):
             pass
-        if "/" in words[0] and " " not in words[0] and not path.suffix == "":
+        if _names_a_file(words[0]):
             raise UsageError(f"{words[0]}: there is no such file.")
     return io.BytesIO(" ".join(words).encode("utf-8", "surrogateescape"))
+
+
+def _names_a_file(word: str) -> bool:
+    """Whether a word can only have been meant for a file: nothing that a mail program says looks like this."""
+    if any(char.isspace() for char in word):
+        return False
+    suffix = Path(word).suffix.lower()
+    return word.startswith(("/", "./", "../", "~/")) or ("/" in word and suffix != "") or suffix in _SUFFIXES
 
 
 def size_of(source: Path | BinaryIO) -> int:

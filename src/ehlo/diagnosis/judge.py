@@ -187,10 +187,10 @@ def explain_answer(reply: Reply, stage: Stage | None = None) -> list[str]:
 
     Without a stage, none is guessed from what a code means at one.
     """
-    from ehlo.knowledge.codes import explain_reply
+    from ehlo.knowledge.codes import explain_or_say_unknown
     from ehlo.knowledge.rules import load_rules
 
-    meaning = explain_reply(reply) or f"No table knows the code {reply.code}."
+    meaning = explain_or_say_unknown(reply)
     if reply.ok:
         return [meaning]
     evidence = None if stage is None else Evidence(stage, (), reply, seen=str(reply))
@@ -262,7 +262,7 @@ def _unknown(evidence: Evidence, meaning: str) -> Finding:
 
 _NAMED = re.compile(r"\{([a-z]+)\}")
 #: What is not known in a session is called by its kind.
-_KINDS = {"helo": "of the client"}
+_KINDS = {"helo": "of the client", "stage": "in question"}
 
 
 def _sentence(text: str, subject: Mapping[str, str]) -> str:

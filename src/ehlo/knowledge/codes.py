@@ -77,6 +77,11 @@ def explain_reply(reply: Reply) -> str:
     return _explain(reply.code, reply.enhanced)
 
 
+def explain_or_say_unknown(reply: Reply) -> str:
+    """The same, with a sentence of its own for codes that no table knows."""
+    return explain_reply(reply) or f"No table knows the code {reply.code}."
+
+
 @lru_cache(maxsize=4096)
 def _explain(code: int, status: EnhancedStatus | None) -> str:
     meanings = [meaning_of_code(code)]
