@@ -16,7 +16,21 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ehlo.net.errors import classify_os_error
-from ehlo.net.intents import DONE, PIPE, Address, Connect, Done, FindMailHosts, Flush, Need, Pause, Read, Resolve
+from ehlo.net.intents import (
+    DONE,
+    FLUSH,
+    PIPE,
+    READ,
+    Address,
+    Connect,
+    Done,
+    FindMailHosts,
+    Flush,
+    Need,
+    Pause,
+    Read,
+    Resolve,
+)
 from ehlo.net.names import LookupFailedError, Nameserver, find_mail_hosts, is_address, resolve
 from ehlo.net.outstanding import unacknowledged
 from ehlo.net.session import Session
@@ -29,14 +43,36 @@ if TYPE_CHECKING:
 _READ_SIZE = 65536
 #: Octets that a session takes while it pauses, before it leaves them in the network.
 _MAX_UNREAD = 262_144
+#: So many sessions wait for each other at most before what they say is written.
+_MOST_WAITING = 32
 
 
 class Loop:
-    """What the sessions of one event loop share."""
+    """What the sessions of one event loop share.
+
+    What they say is written together, once all that had arrived by then has been looked at. The system wakes a peer
+    that sleeps when something is written to it; where many sessions are with one peer, it is so woken once for all of
+    them, not for each, which costs as much as the reply.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(_READ_SIZE))
+        self._speaking: list[_Bridge] = []
+
+    def write_soon(self, bridge: _Bridge) -> None:
+        """Write what the session of this bridge has to say with what others have to say now."""
+        speaking = self._speaking
+        if not speaking:
+            self.loop.call_soon(self._write)
+        speaking.append(bridge)
+        if len(speaking) == _MOST_WAITING:
+            self._write()
+
+    def _write(self) -> None:
+        speaking, self._speaking = self._speaking, []
+        for bridge in speaking:
+            bridge.write()
 
 
 async def run(session: Session, shared: Loop, nameserver: Nameserver | None = None) -> None:
@@ -235,8 +271,13 @@ class _Bridge(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         session = self._session
         if session is not None:
-            self._take(session.data_received, bytes(self._shared.buffer[:nbytes]))
-            if type(self._need) is Pause:
+            # As `_take` does, without its price, which would be paid for every read of every session.
+            try:
+                need = session.data_received(bytes(self._shared.buffer[:nbytes]))
+            except Exception as error:
+                need = self._crashed(session, error)
+            self.go_on(need)
+            if type(need) is Pause:
                 self._bound_unread(nbytes)
 
     def _bound_unread(self, nbytes: int) -> None:
@@ -284,34 +325,39 @@ class _Bridge(asyncio.BufferedProtocol):
         self._on_flushed()
 
     def _take(self, step: Callable[..., Need], *what: object) -> None:
-        """Tell the session what has happened, and do what it needs then. A mistake in the flow of a server ends its own
-        session alone."""
+        """Tell the session what has happened, and do what it needs then."""
         try:
             need = step(*what)
         except Exception as error:
-            if self._on_crash is None or self._session is None:
-                raise
-            need = self._on_crash(self._session, error)
+            need = self._crashed(self._session, error)
         self.go_on(need)
+
+    def _crashed(self, session: Session | None, error: Exception) -> Need:
+        """A mistake in the flow of a server ends its own session alone."""
+        if self._on_crash is None or session is None:
+            raise error
+        return self._on_crash(session, error)
 
     def go_on(self, need: Need) -> None:
         """Do what the session needs, as far as callbacks can."""
-        session, transport = self._session, self._transport
+        session = self._session
         if session is None:
             return
         self._need = need
-        kind = type(need)
-        if transport is not None and (data := session.take_outgoing()):
-            transport.write(data)
-        if kind is Flush and not self._paused:
-            # Not at once: what the server says meanwhile must be read, and other sessions have their turn.
-            self.loop.call_soon(self._on_flushed)
-        if kind is Read or kind is Flush:
+        if session.outgoing:
+            self._shared.write_soon(self)
+        if need is READ:
             if session.deadline < self._rings:
                 self._set_timer(session)
+        elif need is FLUSH:
+            if session.deadline < self._rings:
+                self._set_timer(session)
+            if not self._paused:
+                # Not at once: what the server says meanwhile must be read, and other sessions have their turn.
+                self.loop.call_soon(self._on_flushed)
         elif isinstance(need, Pause):
-            if need.deaf and transport is not None:
-                transport.pause_reading()
+            if need.deaf and self._transport is not None:
+                self._transport.pause_reading()
             self._pausing = self.loop.call_later(need.seconds, self._after_pause)
         else:
             if isinstance(need, Done):
@@ -319,6 +365,12 @@ class _Bridge(asyncio.BufferedProtocol):
             waiter, self._waiter = self._waiter, None
             if waiter is not None and not waiter.done():
                 waiter.set_result(need)
+
+    def write(self) -> None:
+        """Write what the session has to say."""
+        transport, session = self._transport, self._session
+        if transport is not None and session is not None and not transport.is_closing():
+            transport.write(session.take_outgoing())
 
     def _on_flushed(self) -> None:
         # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
@@ -331,6 +383,7 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def _end(self, need: Done) -> None:
         if need.reset and self._transport is not None:
+            self.write()
             # Without lingering, closing is a reset; `abort` alone would send an orderly end.
             connection = self._transport.get_extra_info("socket")
             with contextlib.suppress(OSError, AttributeError):

@@ -91,7 +91,8 @@ class Connection(Protocol):
 class Session:
     """One session in the hands of a driver. `us` is the side whose flow this is.
 
-    `recorder` has its transcript, `deadline` until when to wait for what it needs, on the recorder's clock.
+    `recorder` has its transcript, `deadline` until when to wait for what it needs, on the recorder's clock; `outgoing`
+    is what there is to send, which `take_outgoing` takes.
     `wake` is the driver's: called with what the session needs after an instruction that came unexpected.
     """
 
@@ -107,7 +108,6 @@ class Session:
         "_lost",
         "_lost_by",
         "_need",
-        "_outgoing",
         "_outgoing_size",
         "_partial",
         "_peer",
@@ -117,6 +117,7 @@ class Session:
         "connected",
         "connection",
         "deadline",
+        "outgoing",
         "recorder",
         "wake",
     )
@@ -128,7 +129,7 @@ class Session:
         self._flow = flow
         self._us: Who = us
         self._peer: Who = "server" if us == "client" else "client"
-        self._outgoing: list[bytes] = []
+        self.outgoing: list[bytes] = []
         self._outgoing_size = 0
         self._tls: TLSLayer | None = None
         self.deadline = 0.0
@@ -200,7 +201,7 @@ class Session:
 
     def take_outgoing(self) -> bytes:
         """The bytes to send now."""
-        outgoing = self._outgoing
+        outgoing = self.outgoing
         if not outgoing:
             return b""
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
@@ -267,19 +268,68 @@ class Session:
 
     # The flow.
 
-    def _advance(self, value: object) -> Need:
-        self._asked = None
-        try:
-            return self._perform(self._flow.send(value))
-        except (StopIteration, SessionError):
-            return self._finish()
-        except LocalProtocolError as error:
-            return self._give_up(error)
-
     def _throw(self, error: SessionError) -> Need:
+        return self._advance(None, error)
+
+    def _advance(self, value: object, error: SessionError | None = None) -> Need:
+        """Give the flow what it asked for, or the error instead, and do what it asks for then, until it has to wait."""
+        flow, recorder = self._flow, self.recorder
         self._asked = None
         try:
-            return self._perform(self._flow.throw(error))
+            intent = flow.send(value) if error is None else flow.throw(error)
+            while True:
+                value = None
+                if type(intent) is Send:
+                    if self._lost:
+                        intent = flow.throw(self._drain())
+                        continue
+                    data, stage = intent
+                    if self._tls is None:
+                        self.outgoing.append(data)
+                    else:
+                        self._write(data)
+                    self._latest = recorder.add_lines(self._us, stage, data)
+                elif type(intent) is Receive:
+                    event = self._next_event()
+                    if event is None:
+                        self.deadline = self._latest + intent.timeout
+                        self._asked, self._need = intent, READ
+                        return READ
+                    if type(event) is SessionError:
+                        intent = flow.throw(event)
+                        continue
+                    value = event
+                elif type(intent) is Upload:
+                    if self._lost:
+                        intent = flow.throw(self._drain())
+                        continue
+                    self._write(intent.data)
+                    if self._outgoing_size > HIGH_WATER:
+                        return self._wait_until(intent, intent.timeout, FLUSH)
+                elif type(intent) is Listen:
+                    event = self._next_event()
+                    if event is None and self._instructions:
+                        value = self._instructions.popleft()
+                    elif event is None:
+                        self.deadline = inf
+                        return self._wait(intent, READ)
+                    elif type(event) is SessionError:
+                        intent = flow.throw(event)
+                        continue
+                    else:
+                        value = event
+                elif type(intent) is Preamble:
+                    self._preamble = b""
+                    return self._wait_until(intent, intent.timeout, READ)
+                elif type(intent) is Cut:
+                    self._lost = "dropped"
+                    return self._finish(reset=True)
+                elif type(intent) is StartTLS:
+                    return self._start_tls(intent)
+                else:
+                    self._asked_at = recorder.now()
+                    return self._wait(intent, intent)  # type: ignore[arg-type]
+                intent = flow.send(value)
         except (StopIteration, SessionError):
             return self._finish()
         except LocalProtocolError as unsaid:
@@ -292,68 +342,6 @@ class Session:
             raise error
         self._error("not-sent", error.detail)
         return self._finish()
-
-    def _perform(self, intent: Intent) -> Need:
-        flow, recorder = self._flow, self.recorder
-        while True:
-            value: object = None
-            if type(intent) is Send:
-                if self._lost:
-                    intent = flow.throw(self._drain())
-                    continue
-                data, stage = intent
-                if self._tls is None:
-                    self._outgoing.append(data)
-                else:
-                    self._write(data)
-                self._latest = recorder.add_lines(self._us, stage, data)
-            elif type(intent) is Receive:
-                event = self._next_event()
-                if event is None:
-                    self.deadline = self._latest + intent.timeout
-                    self._asked, self._need = intent, READ
-                    return READ
-                if type(event) is SessionError:
-                    intent = flow.throw(event)
-                    continue
-                value = event
-            elif type(intent) is Listen:
-                event = self._next_event()
-                if event is None and self._instructions:
-                    value = self._instructions.popleft()
-                elif event is None:
-                    self.deadline = inf
-                    self._asked, self._need = intent, READ
-                    return READ
-                elif isinstance(event, SessionError):
-                    intent = flow.throw(event)
-                    continue
-                else:
-                    value = event
-            elif type(intent) is Preamble:
-                self._preamble = b""
-                return self._wait_until(intent, intent.timeout, READ)
-            elif type(intent) is Cut:
-                self._lost = "dropped"
-                return self._finish(reset=True)
-            elif type(intent) is Upload:
-                if self._lost:
-                    intent = flow.throw(self._drain())
-                    continue
-                self._write(intent.data)
-                if self._outgoing_size > HIGH_WATER:
-                    return self._wait_until(intent, intent.timeout, FLUSH)
-            elif type(intent) is StartTLS:
-                from ehlo.net.tls import TLSLayer
-
-                self._tls = TLSLayer(intent.context, intent.sni)
-                self._asked_at = recorder.now()
-                self._wait_until(intent, intent.timeout, READ)
-                return self._go_on_with_handshake()
-            else:
-                self._asked_at = recorder.now()
-                return self._wait(intent, intent)  # type: ignore[arg-type]
-            intent = flow.send(value)
 
     def _wait(self, asked: Intent, need: Need) -> Need:
         self._asked, self._need = asked, need
@@ -520,12 +508,20 @@ class Session:
         if self._tls is not None:
             self._tls.write(data)
             data = self._tls.take_outgoing()
-        self._outgoing.append(data)
+        self.outgoing.append(data)
         self._outgoing_size += len(data)
 
     def _collect_tls(self) -> None:
         if self._tls is not None and (data := self._tls.take_outgoing()):
-            self._outgoing.append(data)
+            self.outgoing.append(data)
+
+    def _start_tls(self, asked: StartTLS) -> Need:
+        from ehlo.net.tls import TLSLayer
+
+        self._tls = TLSLayer(asked.context, asked.sni)
+        self._asked_at = self.recorder.now()
+        self._wait_until(asked, asked.timeout, READ)
+        return self._go_on_with_handshake()
 
     def _go_on_with_handshake(self) -> Need:
         tls, asked = self._tls, self._asked
