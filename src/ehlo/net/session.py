@@ -179,8 +179,15 @@ class Session:
         """Bytes came from the peer."""
         self._arrived = self._latest = self.recorder.now()
         if self._tls is not None:
-            return self._encrypted_received(self._tls, data)
-        return self._plaintext_received(data)
+            data = self._decrypted(self._tls, data)
+            if not data:
+                return self._need
+        if type(self._asked) is Preamble:
+            return self._preamble_received(self._asked, data)
+        if not self._partial:
+            self._first = self._arrived
+        self.connection.receive_data(data)
+        return self._pump()
 
     def eof_received(self) -> Need:
         """The peer closed its side in order."""
@@ -288,7 +295,8 @@ class Session:
                         self.outgoing.append(data)
                     else:
                         self._write(data)
-                    self._latest = recorder.add_lines(self._us, stage, data)
+                    if recorder.recording:
+                        self._latest = recorder.add_lines(self._us, stage, data)
                 elif type(intent) is Receive:
                     event = self._next_event()
                     if event is None:
@@ -384,14 +392,6 @@ class Session:
         if rest:
             self.connection.receive_data(rest)
         return self._advance(header)
-
-    def _plaintext_received(self, data: bytes) -> Need:
-        if type(self._asked) is Preamble:
-            return self._preamble_received(self._asked, data)
-        if not self._partial:
-            self._first = self._arrived
-        self.connection.receive_data(data)
-        return self._pump()
 
     def _pump(self) -> Need:
         """Bytes are there: give the flow its event if it waits for one and there is one."""
@@ -547,18 +547,18 @@ class Session:
         self.recorder.add("net", "tls", stage, first=self._asked_at, facts=facts)
         return self._throw(SessionError(error, stage, message))
 
-    def _encrypted_received(self, tls: TLSLayer, data: bytes) -> Need:
+    def _decrypted(self, tls: TLSLayer, data: bytes) -> bytes:
+        """What can be read now. A handshake goes on, or the layer fails, and the flow with it: then nothing."""
         tls.feed(data)
         if type(self._asked) is StartTLS:
             self._go_on_with_handshake()
         if type(self._asked) is StartTLS or self._tls is None:
-            return self._need
+            return b""
         try:
             plain = tls.read()
         except OSError as error:
             self._lost, self._lost_by, self._tls = "reset", NETWORK_ERRORS["reset"], None
-            return self._throw(self._error("tls-failed", tls.failure(error)))
+            self._throw(self._error("tls-failed", tls.failure(error)))
+            return b""
         self._collect_tls()
-        if not plain:
-            return self._need
-        return self._plaintext_received(plain)
+        return plain

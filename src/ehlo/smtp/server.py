@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from ehlo.smtp.command import (
     AUTH_LINE_LIMIT,
-    COMMAND_LINE_LIMIT,
     CommandError,
     decode_base64,
     line_limit,
@@ -48,7 +48,8 @@ DEFAULT_MAX_MESSAGE = 10_240_000
 
 # An attribute of an enumeration costs as much as ten comparisons, and these are asked for at every command.
 _AUTH, _CONTENT = State.AUTH, State.CONTENT
-_new = tuple.__new__
+#: What stands for the command in a line that is rejected: the reply to it changes no state.
+_REJECTED = "(rejected)"
 
 _NOT_IN_LMTP, _NOT_IN_SMTP = frozenset({"EHLO", "HELO"}), frozenset({"LHLO"})
 #: How much of a reason a refusal repeats: with the code it stays under RFC 5321 §4.5.3.1.5's 512 octets.
@@ -79,7 +80,6 @@ class ServerConnection:
         "_content",
         "_content_size",
         "_ended",
-        "_foreign",
         "_handed_over",
         "_reader",
         "_verb",
@@ -99,7 +99,6 @@ class ServerConnection:
         self.lmtp = lmtp
         self.lenient = lenient
         self.stop_after: int | None = None
-        self._foreign = _NOT_IN_LMTP if lmtp else _NOT_IN_SMTP
         self._buffer = ReceiveBuffer()
         self.receive_data = self._buffer.feed
         self._closed = False
@@ -173,35 +172,26 @@ class ServerConnection:
         return self._command(line)
 
     def _command(self, line: bytes) -> ServerEvent:
-        try:
-            command = parse_command(line)
-        except CommandError as error:
-            return self._rejected(line, error.verb, error.code, str(error))
-        verb = command.verb
-        stage = STAGE_OF_VERB.get(verb)
-        if stage is not None:
-            self.stage = stage
-        if len(line) > COMMAND_LINE_LIMIT and len(line) > line_limit(verb):
-            return self._rejected(line, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
-        if verb == "BDAT":
-            return self._bdat(line, command.argument)
-        if verb not in ALLOWED[self.state] or verb in self._foreign:
-            if verb not in VERBS or verb in self._foreign:
-                return self._rejected(line, verb, 500, "Command not recognized.")
-            return self._rejected(line, verb, 503, why_not(self.state, verb))
-        self._verb = verb
-        return _new(CommandReceived, (line, self.stage, command))
+        # What follows AUTH may be a password, which stays in memory no longer than it must.
+        read = _read_command if line[:4].upper() == b"AUTH" else _read_repeated
+        event = read(line, self.state, self.stage, self.lmtp)
+        self.stage = event.stage
+        if type(event) is CommandReceived:
+            verb = event.command.verb
+            if verb == "BDAT":
+                return self._bdat(line, event.command.argument)
+            self._verb = verb
+        else:
+            self._verb = _REJECTED
+        return event
 
     def _rejected(
         self, line: bytes, verb: str, code: int, why: str, deviation: Deviation | None = None
     ) -> CommandRejected:
-        # The reply to it changes no state, which is what an unknown verb stands for.
-        self._verb = "(rejected)"
-        self.stage = STAGE_OF_VERB.get(verb, self.stage)
-        enhanced = "5.5.1" if code == 503 else "5.5.2" if code == 500 else "5.5.4"
-        # The reason may repeat what the client sent, which need not be fit for a reply.
-        why = _UNPRINTABLE.sub("?", why[:_MAX_WHY])
-        return CommandRejected(line, self.stage, verb, Reply(code, (f"{enhanced} {why}",)), deviation)
+        self._verb = _REJECTED
+        event = _reject(line, self.stage, verb, code, why, deviation)
+        self.stage = event.stage
+        return event
 
     def _bdat(self, line: bytes, argument: str) -> ServerEvent:
         found = _BDAT.fullmatch(argument)
@@ -224,7 +214,7 @@ class ServerConnection:
             return self._lost() if self._closed else NEED_REST
         self._buffer.feed(rest)
         self._chunk = None
-        self._verb = "(rejected)" if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
+        self._verb = _REJECTED if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
         kept = bytes(self._content)
         self._content.clear()
         self._handed_over += len(kept)
@@ -260,3 +250,37 @@ class ServerConnection:
     def _lost(self) -> ConnectionLost:
         self.state = State.CLOSED
         return ConnectionLost(self._buffer.take_all(), self.stage, bytes(self._content))
+
+
+def _read_command(line: bytes, state: State, stage: Stage, lmtp: bool) -> CommandReceived | CommandRejected:
+    """What a line means in this state: a command that may be given, or the refusal it earns.
+
+    Whether BDAT may be given is not looked at: its octets follow in any case.
+    """
+    try:
+        command = parse_command(line)
+    except CommandError as error:
+        return _reject(line, stage, error.verb, error.code, str(error))
+    verb, foreign = command.verb, _NOT_IN_LMTP if lmtp else _NOT_IN_SMTP
+    stage = STAGE_OF_VERB.get(verb, stage)
+    if len(line) > line_limit(verb):
+        return _reject(line, stage, verb, 500, "Line too long.", Deviation.LINE_OVER_LIMIT)
+    if verb not in VERBS or verb in foreign:
+        return _reject(line, stage, verb, 500, "Command not recognized.")
+    if verb not in ALLOWED[state] and verb != "BDAT":
+        return _reject(line, stage, verb, 503, why_not(state, verb))
+    return CommandReceived(line, stage, command)
+
+
+#: Clients repeat themselves, so what the last lines meant is remembered; an event never changes.
+_read_repeated = lru_cache(maxsize=1024)(_read_command)
+
+
+def _reject(
+    line: bytes, stage: Stage, verb: str, code: int, why: str, deviation: Deviation | None = None
+) -> CommandRejected:
+    """The refusal of a line that begins with `verb`, at this stage or at the verb's own."""
+    enhanced = "5.5.1" if code == 503 else "5.5.2" if code == 500 else "5.5.4"
+    # The reason may repeat what the client sent, which need not be fit for a reply.
+    why = _UNPRINTABLE.sub("?", why[:_MAX_WHY])
+    return CommandRejected(line, STAGE_OF_VERB.get(verb, stage), verb, Reply(code, (f"{enhanced} {why}",)), deviation)
