@@ -58,21 +58,22 @@ class Loop:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(_READ_SIZE))
-        self._speaking: list[_Bridge] = []
+        self._speaking: list[tuple[Session, asyncio.Transport]] = []
 
-    def write_soon(self, bridge: _Bridge) -> None:
-        """Write what the session of this bridge has to say with what others have to say now."""
+    def write_soon(self, session: Session, transport: asyncio.Transport) -> None:
+        """Write what this session has to say with what others have to say now."""
         speaking = self._speaking
         if not speaking:
             self.loop.call_soon(self._write)
-        speaking.append(bridge)
+        speaking.append((session, transport))
         if len(speaking) == _MOST_WAITING:
             self._write()
 
     def _write(self) -> None:
         speaking, self._speaking = self._speaking, []
-        for bridge in speaking:
-            bridge.write()
+        for session, transport in speaking:
+            if session.outgoing and not transport.is_closing():
+                transport.write(session.take_outgoing())
 
 
 async def run(session: Session, shared: Loop, nameserver: Nameserver | None = None) -> None:
@@ -245,9 +246,12 @@ class _Bridge(asyncio.BufferedProtocol):
             self._pausing = None
         transport, self._transport = self._transport, None
         if transport is not None:
-            if self._session is not None and (rest := self._session.take_outgoing()):
-                transport.write(rest)
+            self._say_the_rest(transport)
             transport.close()
+
+    def _say_the_rest(self, transport: asyncio.Transport) -> None:
+        if self._session is not None and (rest := self._session.take_outgoing()):
+            transport.write(rest)
 
     # The transport's callbacks.
 
@@ -344,8 +348,8 @@ class _Bridge(asyncio.BufferedProtocol):
         if session is None:
             return
         self._need = need
-        if session.outgoing:
-            self._shared.write_soon(self)
+        if session.outgoing and self._transport is not None:
+            self._shared.write_soon(session, self._transport)
         if need is READ:
             if session.deadline < self._rings:
                 self._set_timer(session)
@@ -366,12 +370,6 @@ class _Bridge(asyncio.BufferedProtocol):
             if waiter is not None and not waiter.done():
                 waiter.set_result(need)
 
-    def write(self) -> None:
-        """Write what the session has to say."""
-        transport, session = self._transport, self._session
-        if transport is not None and session is not None and not transport.is_closing():
-            transport.write(session.take_outgoing())
-
     def _on_flushed(self) -> None:
         # `resume_writing` comes only after `pause_writing`: a buffer that is merely not empty is no reason to wait.
         # A transport that is closing takes everything and sends nothing; that the connection is lost comes soon.
@@ -383,7 +381,7 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def _end(self, need: Done) -> None:
         if need.reset and self._transport is not None:
-            self.write()
+            self._say_the_rest(self._transport)
             # Without lingering, closing is a reset; `abort` alone would send an orderly end.
             connection = self._transport.get_extra_info("socket")
             with contextlib.suppress(OSError, AttributeError):

@@ -51,6 +51,7 @@ from ehlo.smtp.events import (
     ReplyPart,
     ReplyReceived,
 )
+from ehlo.smtp.lines import ReceiveBuffer
 from ehlo.smtp.stages import Stage
 from ehlo.transcript.event import NO_FACTS, Event, Facts, Who
 from ehlo.transcript.transcript import Recorder
@@ -82,6 +83,7 @@ class Connection(Protocol):
     """What `ClientConnection` and `ServerConnection` have in common."""
 
     stage: Stage
+    incoming: ReceiveBuffer
 
     def receive_data(self, data: bytes) -> None: ...  # noqa: D102
     def receive_eof(self) -> None: ...  # noqa: D102
@@ -298,7 +300,11 @@ class Session:
                     if recorder.recording:
                         self._latest = recorder.add_lines(self._us, stage, data)
                 elif type(intent) is Receive:
-                    event = self._next_event()
+                    if self.connection.incoming.empty and not self._lost:
+                        self._partial = False
+                        event = None
+                    else:
+                        event = self._next_event()
                     if event is None:
                         self.deadline = self._latest + intent.timeout
                         self._asked, self._need = intent, READ

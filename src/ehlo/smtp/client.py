@@ -53,7 +53,6 @@ class ClientConnection:
 
     __slots__ = (
         "_ahead",
-        "_buffer",
         "_closed",
         "_pending",
         "_replies",
@@ -61,6 +60,7 @@ class ClientConnection:
         "_typed",
         "capabilities",
         "dot_stuffing",
+        "incoming",
         "lmtp",
         "recipients",
         "stage",
@@ -75,7 +75,7 @@ class ClientConnection:
         self.dot_stuffing = dot_stuffing
         self.recipients = 0
         self._ahead = State.CONNECTED
-        self._buffer = ReceiveBuffer()
+        self.incoming = ReceiveBuffer()
         self._replies = ReplyReader()
         self._pending: deque[tuple[str, Stage]] = deque(((CONNECT, "banner"),))
         self._stuffer: DotStuffer | None = None
@@ -202,7 +202,7 @@ class ClientConnection:
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the server, in pieces of any size."""
-        self._buffer.feed(data)
+        self.incoming.feed(data)
 
     def receive_eof(self) -> None:
         """The server closed the connection."""
@@ -214,10 +214,10 @@ class ClientConnection:
         Raises `RemoteProtocolError` when what came cannot be a reply or passes a bound. The
         session cannot go on after that.
         """
-        if self._buffer.empty and not self._closed:
+        if self.incoming.empty and not self._closed:
             return NEED_DATA
         try:
-            line = self._buffer.take_line(MAX_REPLY_LINE)
+            line = self.incoming.take_line(MAX_REPLY_LINE)
         except LineTooLongError as error:
             self.state = State.CLOSED
             raise RemoteProtocolError(Deviation.LINE_TOO_LONG, error.start) from None
@@ -225,7 +225,7 @@ class ClientConnection:
             if not self._closed:
                 return NEED_REST
             self.state = State.CLOSED
-            return ConnectionLost(self._buffer.take_all(), self.stage)
+            return ConnectionLost(self.incoming.take_all(), self.stage)
         try:
             reply = self._replies.feed(line)
         except RemoteProtocolError:
@@ -268,5 +268,5 @@ class ClientConnection:
         Whoever sits on the path could have put them there; taking them for part of the protected
         session is the flaw of CVE-2011-0411 (RFC 3207 §6).
         """
-        if self._buffer:
-            raise RemoteProtocolError(Deviation.BYTES_BEFORE_TLS, self._buffer.take_all()[:MAX_REPLY_LINE])
+        if self.incoming:
+            raise RemoteProtocolError(Deviation.BYTES_BEFORE_TLS, self.incoming.take_all()[:MAX_REPLY_LINE])

@@ -63,7 +63,8 @@ class ServerConnection:
     """A session as the server sees it.
 
     `state` and `stage` say where it stands. `max_message` bounds what is kept of a message; the
-    rest of a larger one is read and dropped, so that the refusal comes after its dot. With `lmtp` the session
+    rest of a larger one is read and dropped, so that the refusal comes after its dot. `incoming` is what arrived and
+    has not been looked at. With `lmtp` the session
     begins with LHLO and knows neither EHLO nor HELO (RFC 2033 §4.1). `stop_after` is after how many octets
     of the next message a `ContentBegun` shall come; with `lenient` a bare LF ends a line of a message as CRLF
     does, which is what makes SMTP smuggling possible.
@@ -73,16 +74,15 @@ class ServerConnection:
     receive_data: Callable[[bytes], None]
 
     __slots__ = (
-        "_buffer",
         "_chunk",
         "_chunk_left",
         "_closed",
         "_content",
         "_content_size",
-        "_ended",
         "_handed_over",
         "_reader",
         "_verb",
+        "incoming",
         "lenient",
         "lmtp",
         "max_message",
@@ -99,8 +99,8 @@ class ServerConnection:
         self.lmtp = lmtp
         self.lenient = lenient
         self.stop_after: int | None = None
-        self._buffer = ReceiveBuffer()
-        self.receive_data = self._buffer.feed
+        self.incoming = ReceiveBuffer()
+        self.receive_data = self.incoming.feed
         self._closed = False
         self._verb: str | None = CONNECT
         self._reader: ContentReader | None = None
@@ -109,7 +109,6 @@ class ServerConnection:
         self._chunk: ChunkReceived | None = None
         self._chunk_left = 0
         self._handed_over = 0
-        self._ended: bytes | None = None
 
     @property
     def held(self) -> int:
@@ -144,7 +143,7 @@ class ServerConnection:
 
     def discard_before_tls(self) -> bytes:
         """What came in clear behind STARTTLS; it must be thrown away (RFC 3207 §4.2)."""
-        return self._buffer.take_all()
+        return self.incoming.take_all()
 
     def receive_eof(self) -> None:
         """The client closed the connection."""
@@ -154,7 +153,7 @@ class ServerConnection:
         """The next event in the bytes received; `NEED_DATA` when there is none yet."""
         if self._verb is not None:
             raise LocalProtocolError("The last event has not been answered.")
-        if self._buffer.empty and not self._closed and self._ended is None:
+        if self.incoming.empty and not self._closed:
             return NEED_DATA
         if self._reader is not None:
             return self._next_content(self._reader)
@@ -162,7 +161,7 @@ class ServerConnection:
             return self._next_chunk(self._chunk)
         # The bound on a line depends on what it is, which is known only once it is there.
         try:
-            line = self._buffer.take_line(AUTH_LINE_LIMIT)
+            line = self.incoming.take_line(AUTH_LINE_LIMIT)
         except LineTooLongError as error:
             return self._rejected(error.start, "", 500, "Line too long.", Deviation.LINE_TOO_LONG)
         if line is None:
@@ -206,13 +205,13 @@ class ServerConnection:
         return self._next_chunk(self._chunk)
 
     def _next_chunk(self, chunk: ChunkReceived) -> ServerEvent:
-        data = self._buffer.take_all()
+        data = self.incoming.take_all()
         piece, rest = data[: self._chunk_left], data[self._chunk_left :]
         self._chunk_left -= len(piece)
         self._content += piece[: max(0, self.max_message - self.held)]
         if self._chunk_left:
             return self._lost() if self._closed else NEED_REST
-        self._buffer.feed(rest)
+        self.incoming.feed(rest)
         self._chunk = None
         self._verb = _REJECTED if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
         kept = bytes(self._content)
@@ -226,20 +225,19 @@ class ServerConnection:
         return AuthResponse(line, "auth", None if text == "*" else decode_base64(text))
 
     def _next_content(self, reader: ContentReader) -> ContentBegun | ContentReceived | ConnectionLost | NeedData:
-        content, rest = reader.feed(self._buffer.take_all())
+        content, rest = reader.feed(self.incoming.take_all())
         self._content += content[: max(0, self.max_message - self._content_size)]
         self._content_size += len(content)
         if self.stop_after is not None and (rest is not None or self._content_size >= self.stop_after):
             begun, self.stop_after = bytes(self._content[: self.stop_after]), None
             if rest is not None:
-                # The end is there already, and was taken out of the buffer: what is left of it is only the end.
-                self._ended = rest
+                # The end is there already: it waits until what comes of this event is done.
+                self._reader = ContentReader(lenient=self.lenient)
+                self.incoming.feed(b".\r\n" + rest)
             return ContentBegun(begun, "message")
-        if self._ended is not None:
-            rest, self._ended = self._ended, None
         if rest is None:
             return self._lost() if self._closed else NEED_REST
-        self._buffer.feed(rest)
+        self.incoming.feed(rest)
         self._reader = None
         self._verb = CONTENT
         size, self._content_size = self._content_size, 0
@@ -249,7 +247,7 @@ class ServerConnection:
 
     def _lost(self) -> ConnectionLost:
         self.state = State.CLOSED
-        return ConnectionLost(self._buffer.take_all(), self.stage, bytes(self._content))
+        return ConnectionLost(self.incoming.take_all(), self.stage, bytes(self._content))
 
 
 def _read_command(line: bytes, state: State, stage: Stage, lmtp: bool) -> CommandReceived | CommandRejected:
