@@ -26,6 +26,7 @@ from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, decode_base64, parse_command
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkBegun,
     ChunkReceived,
     ClientEvent,
     CommandReceived,
@@ -172,8 +173,7 @@ class Server:
             self.conn.tls_started()
         elif what is CLOSED:
             self.conn.receive_eof()
-            self.events.append(self.conn.next_event())
-            assert isinstance(self.events[-1], ConnectionLost)
+            assert isinstance(self._event_to_answer(), ConnectionLost)
         else:
             assert not isinstance(what, Happening)
             self.conn.receive_data(_wire(what))
@@ -201,9 +201,15 @@ class Server:
         if not self._greeted:
             self._greeted = True
             return None
-        self.events.append(self.conn.next_event())
-        assert not isinstance(self.events[-1], NeedData | ConnectionLost)
-        return self.events[-1]
+        event = self._event_to_answer()
+        assert not isinstance(event, NeedData | ConnectionLost)
+        return event
+
+    def _event_to_answer(self) -> ServerEvent:
+        while True:
+            self.events.append(self.conn.next_event())
+            if not isinstance(self.events[-1], ChunkBegun):
+                return self.events[-1]
 
     def play(self, text: str) -> Self:
         for who, line in _script(text):

@@ -35,7 +35,7 @@ _MASKS = (
     (re.compile(r" +(<1 ms|\d+ ms|\d+\.\d s)$", re.MULTILINE), " TIME"),
     (re.compile(r"^ +\d+\.\d{3}(?=  [CS]: )", re.MULTILINE), " TIME"),
     (re.compile(r"queued as [0-9A-F]{11}"), "queued as ID"),
-    (re.compile(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d"), "DATE to DATE"),
+    (re.compile(r"\d{4}-\d\d-\d\d(?= to\s)|(?<= to)(\s+)\d{4}-\d\d-\d\d"), r"\1DATE"),
     (re.compile(r"127\.0\.0\.1:\d{5}\b"), "127.0.0.1:PORT"),
     (re.compile(r'"(t|first|seconds)": [0-9.e-]+'), r'"\1": TIME'),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -488,6 +489,48 @@ DONE = [
 @pytest.mark.parametrize("case", DONE, ids=name_of)
 def test_what_a_fault_does(lab: RunningLab, case: Case) -> None:
     strikes(lab, case)
+
+
+CHUNKS = "S: 220 mail.example.com ESMTP Postfix\nC: HELO x\nS: 250 mail.example.com\nMAIL\nRCPT"
+#: `C:` sends CRLF behind the line, which are two of the octets.
+CHUNKED = [
+    Case("data", {"close_after": 3}, f"{CHUNKS}\nC: BDAT 9 LAST\nC: ab\nclosed\nkept 0"),
+    Case("data", {"close_after": 3, "reset": True}, f"{CHUNKS}\nC: BDAT 9 LAST\nC: ab\nreset\nkept 0"),
+    Case("data", {"close_after": 0}, f"{CHUNKS}\nC: BDAT 9 LAST\nC: ab\nclosed\nkept 0"),
+    Case("data", {"close_after": 5}, f"{CHUNKS}\nC: BDAT 4\nC: ab\nS: 250 2.0.0 Ok: 4 bytes\nC: BDAT 9\nC: a\nclosed"),
+    # Longer than the message: at its end, before it is whole.
+    Case("data", {"close_after": 99}, f"{CHUNKS}\nC: BDAT 4 LAST\nC: ab\nclosed\nkept 0"),
+    Case("data", {"stall_after": 3, "stall": 0.1}, f"{CHUNKS}\nC: BDAT 4 LAST\nC: ab\nqueued\nkept 1"),
+    # Other faults of the command DATA are not asked, and one of BDAT is left for the next message.
+    Case(
+        "data",
+        {"close_after": 3, "times": 1},
+        f"{CHUNKS}\nC: BDAT 2\nC:\nS: 250 2.0.0 Ok: 2 bytes\nRSET\nMAIL\nRCPT\nC: BDAT 4 LAST\nC: ab\nqueued\nkept 1",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CHUNKED, ids=name_of)
+def test_faults_within_a_message_in_chunks(case: Case) -> None:
+    with Lab(policy=Policy(extensions=("CHUNKING",))).running() as lab, lab.fault("data", reply="451 No") as other:
+        strikes(lab, case)
+        assert not other.hits
+
+
+def test_a_chunk_that_may_not_stand_here_uses_no_fault_up(lab: RunningLab) -> None:
+    with lab.fault("data", close_after=1) as switch:
+        play(lab, f"{CHUNKS}\nC: BDAT 4 LAST\nC: ab\nS: 502 5.5.2 Error: command not recognized\nNOOP")
+    assert not switch.hits
+
+
+def test_a_chunk_that_is_cut_off_is_in_the_record_with_its_command() -> None:
+    with Lab(policy=Policy(extensions=("CHUNKING",))).running() as lab:
+        with Wire(lab) as wire:
+            wire.play(f"{CHUNKS}\nC: BDAT 9 LAST\nC: ab")
+            wire.socket.shutdown(socket.SHUT_WR)
+            assert wire.end() == "closed"
+        said = [event.data for event in lab.sessions[-1].events if event.who == "client" and event.kind != "close"]
+    assert said[-2:] == [b"BDAT 9 LAST\r\n", b"ab\r\n"]
 
 
 TIMED = [

@@ -11,6 +11,7 @@ from ehlo.smtp.command import Command, auth, ehlo, mail, rcpt
 from ehlo.smtp.deviations import RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkBegun,
     ChunkReceived,
     ClientEvent,
     CommandReceived,
@@ -113,6 +114,8 @@ class ServerPartner:
             self.events.append(event)
             if isinstance(event, ConnectionLost):
                 break
+            if isinstance(event, ChunkBegun):
+                continue
             self.conn.send(self._answer(event))
             self.met.add(self.conn.state)
             if self.conn.state is State.TLS:

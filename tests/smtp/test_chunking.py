@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from ehlo.smtp.client import ClientConnection
 from ehlo.smtp.command import Command, ehlo, mail, rcpt
 from ehlo.smtp.deviations import LocalProtocolError
-from ehlo.smtp.events import ChunkReceived, CommandRejected, ConnectionLost, NeedData, ReplyReceived
+from ehlo.smtp.events import (
+    ChunkBegun,
+    ChunkReceived,
+    CommandRejected,
+    ConnectionLost,
+    ContentBegun,
+    NeedData,
+    ReplyReceived,
+)
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.states import State
 from smtp.partners import PATH
@@ -65,17 +73,50 @@ def test_any_octets_arrive_as_they_are(content: bytes, chunk_size: int, piece: i
     *before, last = chunks
     wire = b"".join(client.conn.send_chunk(chunk, last=False) for chunk in before)
     wire += client.conn.send_chunk(last, last=True)
-    arrived = []
+    arrived, begun = [], list[bool]()
     for start in range(0, len(wire), piece):
         there.conn.receive_data(wire[start : start + piece])
         while not isinstance(event := there.conn.next_event(), NeedData):
+            if isinstance(event, ChunkBegun):
+                begun.append(event.first)
+                continue
             assert isinstance(event, ChunkReceived)
             assert event.refusal is None
+            assert bool(event.line) == (not event.size)
             assert not event.truncated
             arrived.append(event.content)
             client.incoming(there.conn.send(Reply(250, ("Ok",))))
     assert b"".join(arrived) == content
+    assert begun == [number == 0 for number, chunk in enumerate(chunks) if chunk]
     assert there.state is client.state is State.READY
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=4), st.integers(0, 40), st.integers(1, 20))
+def test_a_message_in_chunks_can_be_stopped_within(chunks: list[bytes], stop_after: int, piece: int) -> None:
+    """Once, after so many octets of it or before its last, however it is cut; then it goes on."""
+    there, content = server(READY), b"".join(chunks)
+    *before, last = chunks
+    wire = b"".join(b"BDAT %d\r\n%b" % (len(chunk), chunk) for chunk in before) + b"BDAT %d LAST\r\n" % len(last) + last
+    there.conn.stop_after = stop_after
+    arrived, stops = b"", list[bytes]()
+    for start in range(0, len(wire), piece):
+        there.conn.receive_data(wire[start : start + piece])
+        while not isinstance(event := there.conn.next_event(), NeedData):
+            if isinstance(event, ContentBegun):
+                stops.append(arrived + event.content)
+            elif isinstance(event, ChunkReceived):
+                arrived += event.content
+                there.conn.send(Reply(250, ("Ok",)))
+    assert stops == [content[: min(stop_after, len(content) - 1)]]
+    assert arrived == content
+    assert there.state is State.READY
+
+
+def test_what_shall_stop_a_message_goes_with_it() -> None:
+    there = server(READY)
+    there.conn.stop_after = 100
+    there >> b"BDAT 2\r\nhi" << "250 Ok" >> b"RSET\r\n" << "250 Ok"
+    assert there.conn.stop_after is None
 
 
 def test_a_chunk_over_the_bound_is_read_and_dropped() -> None:

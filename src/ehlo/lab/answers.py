@@ -16,7 +16,7 @@ from ehlo.lab.policy import Policy
 from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
 from ehlo.smtp.command import Command
 from ehlo.smtp.content import has_bare_line_ending
-from ehlo.smtp.events import AuthResponse, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
+from ehlo.smtp.events import AuthResponse, ChunkBegun, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
 from ehlo.smtp.parameters import ParameterError, check_parameter, decode_xtext, extension_of
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
@@ -144,7 +144,7 @@ class Answers:
             return self._login.respond(event.response)
         return self._refuse(event)  # type: ignore[arg-type]
 
-    def is_misplaced(self, event: ServerEvent) -> bool:
+    def is_misplaced(self, event: ServerEvent | ChunkBegun) -> bool:
         """Whether an event is nothing that could be granted: malformed, or out of order, or a part of a message."""
         if type(event) is CommandReceived:
             command = event.command
@@ -154,7 +154,9 @@ class Answers:
                 return self.user is not None
             return self._wrong_parameter(command) is not None
         if type(event) is ChunkReceived:
-            return not event.last or self._chunk_refused(event) is not None
+            return not event.last or self._chunk_refused(event.refusal) is not None
+        if type(event) is ChunkBegun:
+            return not event.first or self._chunk_refused(None) is not None
         return type(event) is CommandRejected or (type(event) is AuthResponse and event.response is None)
 
     def grant(self, event: ServerEvent, reply: Reply) -> bool:
@@ -360,7 +362,7 @@ class Answers:
 
     def _chunk(self, event: ChunkReceived) -> Reply | list[Reply]:
         """BDAT (RFC 3030 §2). Only the last chunk hands over a message."""
-        if refused := self._chunk_refused(event):
+        if refused := self._chunk_refused(event.refusal):
             return refused
         if event.last:
             return self._message(event)
@@ -369,11 +371,11 @@ class Answers:
         self._truncated |= event.truncated
         return self._persona.reply("chunk", word=str(event.size))
 
-    def _chunk_refused(self, event: ChunkReceived) -> Reply | None:
+    def _chunk_refused(self, refusal: Reply | None) -> Reply | None:
         if not self._offers("CHUNKING"):
             return self._say("unknown-command")
         # RFC 3030 §2: once a chunk was refused, the transaction takes no more of them.
-        if event.refusal is None and self.recipients:
+        if refusal is None and self.recipients:
             return None
         return self._say("need-mail" if self._conn.state is State.READY else "need-rcpt")
 

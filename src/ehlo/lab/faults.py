@@ -64,6 +64,11 @@ class Action(NamedTuple):
     tls_max: str = ""
     handshake: str = ""
 
+    @property
+    def acts_after(self) -> int:
+        """After how many octets of the message it closes or stalls; -1 when it does neither."""
+        return max(self.close_after, self.stall_after)
+
 
 def grants(stage: Stage, code: int) -> bool:
     """Whether a reply says yes to what is asked for at a stage; at `auth` also "go on" (RFC 5321 §4.3.2)."""
@@ -206,9 +211,14 @@ class Faults:
         """Whether any fault is switched on for a stage."""
         return stage in self._by_stage
 
-    def strike(self, moment: Moment, note: Callable[[str], None] = _say_nothing) -> Strike | None:
-        """The fault that strikes at this moment, if one does. Asking counts. `note` hears of what went wrong."""
+    def strike(
+        self, moment: Moment, note: Callable[[str], None] = _say_nothing, *, within: bool = False
+    ) -> Strike | None:
+        """The fault that strikes at this moment, if one does. Asking counts. `note` hears of what went wrong. `within`
+        asks only those that act within the message."""
         for switch in self._by_stage.get(moment.stage, ()):
+            if within and switch.fault.do.acts_after < 0:
+                continue
             try:
                 groups = found(switch.fault.when, moment)
             except TimeoutError:

@@ -21,7 +21,7 @@ from ehlo.lab.policy import Policy
 from ehlo.lab.speaking import Speaker
 from ehlo.net.errors import SessionError
 from ehlo.net.intents import Flow, Pause, Preamble, Receive, Send, StartTLS, Upload
-from ehlo.smtp.events import ChunkReceived, CommandReceived, ContentBegun, ContentReceived
+from ehlo.smtp.events import ChunkBegun, ChunkReceived, CommandReceived, ContentBegun, ContentReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
@@ -58,6 +58,11 @@ class Entry(NamedTuple):
     proxy: bool = False
     tls: bool = False
     lmtp: bool = False
+
+
+#: Events that tell of a beginning, and need no answer.
+Beginning = ContentBegun | ChunkBegun
+_BEGINNINGS = frozenset({ContentBegun, ChunkBegun})
 
 
 class Serve:
@@ -127,7 +132,7 @@ class Serve:
             return
         while conn.state is not closed and not self._over:
             try:
-                event: ServerEvent | ContentBegun = yield receive
+                event: ServerEvent | Beginning = yield receive
             except SessionError as error:
                 if error.error == "timed-out":
                     yield Send(conn.send(persona.say("timeout")), error.stage)
@@ -137,7 +142,7 @@ class Serve:
                     yield from self._with_faults(event)
                 except SessionError:
                     return
-            elif type(event) is not ContentBegun:
+            elif type(event) not in _BEGINNINGS:
                 answer = answers.answer(event)  # type: ignore[arg-type]
                 if type(answer) is Reply and answer.code < 500 and unbounded:
                     # What almost every exchange of every session comes to.
@@ -243,12 +248,14 @@ class Serve:
 
     # Faults.
 
-    def _strike(self, stage: Stage, event: ServerEvent | None = None, recipient: str = "") -> Action | None:
-        """The action of the fault that strikes now, if one does."""
+    def _strike(
+        self, stage: Stage, event: ServerEvent | None = None, recipient: str = "", *, within: bool = False
+    ) -> Action | None:
+        """The action of the fault that strikes now, if one does; `within`: of one that acts within the message."""
         if not self._faults.at(stage):
             return None
         moment = self._moment(stage, event, recipient)
-        strike = self._faults.strike(moment, lambda text: self._note(stage, text))
+        strike = self._faults.strike(moment, lambda text: self._note(stage, text), within=within)
         if strike is None:
             return None
         self._note(stage, f"fault: {strike.fault.title or 'by hand'}")
@@ -284,10 +291,15 @@ class Serve:
     def _note(self, stage: Stage, text: str) -> None:
         self._recorder.add("net", "note", stage, facts={"message": text, "fault": True})
 
-    def _with_faults(self, event: ServerEvent | ContentBegun) -> Flow:
+    def _with_faults(self, event: ServerEvent | Beginning) -> Flow:
         """Answer an event as the faults have it."""
         if type(event) is ContentBegun:
             yield from self._speaker.interrupt()
+            return
+        if type(event) is ChunkBegun:
+            # A client that speaks BDAT says no DATA: of the faults at that stage, those strike that act later on.
+            if not self._answers.is_misplaced(event) and (action := self._strike("data", within=True)):
+                self._speaker.interrupt_with(action)
             return
         action = None
         if self._has_a_stage(event):  # type: ignore[arg-type]

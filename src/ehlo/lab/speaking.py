@@ -46,9 +46,8 @@ class Speaker:
             yield Pause(action.delay)
         if action.stall and action.stall_after < 0:
             yield Pause(action.stall, deaf=True)
-        interrupts = max(action.stall_after, action.close_after)
-        if interrupts >= 0 and self._conn.state is State.CONTENT:
-            self._conn.stop_after, self._interrupting = interrupts, action
+        if self._conn.state is State.CONTENT:
+            self.interrupt_with(action)
         data = _spoiled(data, action, stage)
         if action.hold:
             self.held_back += data
@@ -81,6 +80,11 @@ class Speaker:
             yield Pause(action.pause or _BETWEEN_PIECES)
         for line in data.splitlines(keepends=True):
             self._recorder.add("server", "line", stage, line, first=began)
+
+    def interrupt_with(self, action: Action) -> None:
+        """Have the action act within the message that begins, if it is one that does."""
+        if action.acts_after >= 0:
+            self._conn.stop_after, self._interrupting = action.acts_after, action
 
     def interrupt(self) -> Flow:
         """As much of the message is here as an action waited for. Raises `SessionError` where that is the end."""

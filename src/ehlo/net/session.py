@@ -41,6 +41,7 @@ from ehlo.net.intents import (
 from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
+    ChunkBegun,
     ChunkReceived,
     CommandReceived,
     CommandRejected,
@@ -73,6 +74,7 @@ ConnectionEvent = (
     | AuthResponse
     | ContentBegun
     | ContentReceived
+    | ChunkBegun
     | ChunkReceived
     | ConnectionLost
     | NeedData
@@ -430,10 +432,11 @@ class Session:
                 return event
             if kind is ConnectionLost:
                 return self._record_lost(event)  # type: ignore[arg-type]
-            if self.recorder.recording:
-                self._record_line(event.stage, event.line)  # type: ignore[union-attr]
             if kind is ChunkReceived:
                 self._record_chunk(event)  # type: ignore[arg-type]
+                return event
+            if self.recorder.recording:
+                self._record_line(event.stage, event.line)  # type: ignore[union-attr]
             if kind is not ReplyPart:
                 return event
 
@@ -447,18 +450,21 @@ class Session:
         self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, began, NO_FACTS)))
 
     def _record_content(self, event: ContentReceived) -> None:
-        facts: Facts = {"truncated": True, "received": event.size} if event.truncated else NO_FACTS
-        arrived = max(self._arrived, self._latest)
-        first = self._first if self._first < arrived else None
-        self._first = arrived
-        self.recorder.put(Event(arrived, self._peer, "data", "message", event.content, first, facts))
+        self._record_data(event.content, {"truncated": True, "received": event.size} if event.truncated else NO_FACTS)
 
     def _record_chunk(self, event: ChunkReceived) -> None:
+        if event.line:
+            self._record_line(event.stage, event.line)
         facts: Facts = {"chunk": True}
         if event.truncated:
             facts = {"chunk": True, "truncated": True, "received": event.size}
+        self._record_data(event.content, facts)
+
+    def _record_data(self, content: bytes, facts: Facts) -> None:
         arrived = max(self._arrived, self._latest)
-        self.recorder.put(Event(arrived, self._peer, "data", "message", event.content, None, facts))
+        first = self._first if self._first < arrived else None
+        self._first = arrived
+        self.recorder.put(Event(arrived, self._peer, "data", "message", content, first, facts))
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:

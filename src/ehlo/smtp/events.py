@@ -85,21 +85,32 @@ class ContentBegun(NamedTuple):
     stage: Stage
 
 
-class ChunkReceived(NamedTuple):
-    """A BDAT command with the octets behind it (server side, RFC 3030 §2).
+class ChunkBegun(NamedTuple):
+    """A BDAT command, whose octets follow (server side, RFC 3030 §2). It needs no answer.
 
-    `content` is what was kept of them, `size` how many there were. The octets follow their command
-    whatever its fate, so this comes also where BDAT may not stand: then `refusal` is the reply that the
-    standard has for it.
+    `first` says that it begins a message. A command without octets is a `ChunkReceived` at once.
     """
 
     line: bytes
+    stage: Stage
+    first: bool
+
+
+class ChunkReceived(NamedTuple):
+    """The octets of a BDAT command (server side, RFC 3030 §2).
+
+    `content` is what was kept of them, `size` how many there were. The octets follow their command
+    whatever its fate, so this comes also where BDAT may not stand: then `refusal` is the reply that the
+    standard has for it. `line` has the command where there are no octets.
+    """
+
     stage: Stage
     content: bytes
     size: int
     last: bool
     truncated: bool = False
     refusal: Reply | None = None
+    line: bytes = b""
 
 
 class ConnectionLost(NamedTuple):
@@ -125,6 +136,7 @@ ServerEvent = (
     | AuthResponse
     | ContentBegun
     | ContentReceived
+    | ChunkBegun
     | ChunkReceived
     | ConnectionLost
     | NeedData

@@ -29,6 +29,7 @@ from ehlo.smtp.events import (
     NEED_DATA,
     NEED_REST,
     AuthResponse,
+    ChunkBegun,
     ChunkReceived,
     CommandReceived,
     CommandRejected,
@@ -129,7 +130,7 @@ class ServerConnection:
         self.state = after(self.state, self._verb, reply.code)
         self._verb = None
         if self._handed_over and self.state is not State.CHUNKING:
-            self._handed_over = 0
+            self._handed_over, self.stop_after = 0, None
         if self.state is _CONTENT:
             self._reader = ContentReader(lenient=self.lenient)
             self.stage = "message"
@@ -201,17 +202,26 @@ class ServerConnection:
             refusal = Reply(503, (f"5.5.1 {why_not(self.state, 'BDAT')}",))
         size = int(found[1])
         self._chunk_left = size
-        self._chunk = ChunkReceived(line, "message", b"", size, found[2] is not None, refusal=refusal)
-        return self._next_chunk(self._chunk)
+        self._chunk = ChunkReceived("message", b"", size, found[2] is not None, refusal=refusal)
+        if not size:
+            return self._next_chunk(self._chunk._replace(line=line))
+        return ChunkBegun(line, "message", first=refusal is None and self.state is not State.CHUNKING)
 
     def _next_chunk(self, chunk: ChunkReceived) -> ServerEvent:
-        data = self.incoming.take_all()
-        piece, rest = data[: self._chunk_left], data[self._chunk_left :]
+        data, due = self.incoming.take_all(), self._chunk_left
+        stops = due > 0 and self.stop_after is not None and (chunk.last or self.stop_after < self.held + due)
+        if stops:
+            # At the end of the last chunk at the latest, before it is whole.
+            due = min(max(0, (self.stop_after or 0) - self.held), due - 1)
+        piece, rest = data[:due], data[due:]
         self._chunk_left -= len(piece)
         self._content += piece[: max(0, self.max_message - self.held)]
+        self.incoming.feed(rest)
+        if stops and len(piece) == due:
+            self.stop_after = None
+            return ContentBegun(bytes(self._content), "message")
         if self._chunk_left:
             return self._lost() if self._closed else NEED_REST
-        self.incoming.feed(rest)
         self._chunk = None
         self._verb = _REJECTED if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
         kept = bytes(self._content)
