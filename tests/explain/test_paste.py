@@ -294,6 +294,31 @@ def test_what_javamail_says_of_its_own_belongs_to_no_reply() -> None:
     assert replies[-1] == said
 
 
+@pytest.mark.parametrize(
+    ("first", "stage"),
+    [
+        ("220 mail.example.com ESMTP", "banner"),
+        ("554 5.7.1 Your address is listed by zen.spamhaus.org", "banner"),
+        ("550 Go away", "banner"),
+        ("421 4.7.0 Try again later", "banner"),
+        ("250 2.1.0 Ok", "ehlo"),
+        ("535 5.7.8 Error: authentication failed", "auth"),
+        ("530 5.7.0 Must issue a STARTTLS command first", "auth"),
+        ("550 5.1.1 User unknown", "rcpt"),
+        ("550-5.1.1 User unknown\n550 5.1.1 Look it up", "rcpt"),
+        ("552 5.3.4 Message size exceeds fixed limit", "mail"),
+    ],
+)
+def test_a_paste_may_begin_in_the_middle(first: str, stage: str) -> None:
+    """Where nothing shows the connection being made, a reply that is no greeting is not taken for one."""
+    lines = "".join(f"S: {line}\n" for line in first.split("\n")) + "C: QUIT\nS: 221 Bye\n"
+    for before, expected in (("", stage), ("Connected to mail.example.com.\nEscape character is '^]'.\n", "banner")):
+        paste = read_paste(before + lines)
+        assert paste is not None
+        said = [event.stage for event in paste.transcript.events if event.kind == "line"]
+        assert (said[0], said[-1]) == (expected, "quit")
+
+
 def test_nothing_goes_over_a_connection_that_failed() -> None:
     (text,) = (it.text for it in PASTED if it.name == "phpmailer certificate")
     paste, verdict = verdict_on(text)

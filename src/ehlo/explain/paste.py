@@ -16,6 +16,7 @@ from ehlo.explain.exceptions import read_exception
 from ehlo.explain.failures import Failure, failure_in
 from ehlo.explain.foreign import FOREIGN
 from ehlo.explain.said import VERBS, Said, who_said
+from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
 from ehlo.transcript.transcript import Header, Transcript
@@ -133,6 +134,27 @@ _CONNECT_ERRORS = frozenset({"refused", "unreachable", "local-address", "connect
 _DNS_ERRORS = frozenset({"no-such-host", "no-address", "dns-failed"})
 _TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out"})
 _LOST = frozenset({"closed", "reset", "timed-out"})
+
+
+#: Codes that answer one command alone (RFC 4954 §4 and §6, RFC 5321 §4.2.3).
+_STAGE_OF_CODE: dict[int, Stage] = {
+    **dict.fromkeys((235, 334, 432, 530, 534, 535, 538), "auth"),
+    221: "quit",
+    250: "ehlo",
+    354: "data",
+}
+
+
+def _stage_at_first(found: re.Match[str]) -> Stage:
+    """The stage of a reply that nothing stands before: the greeting, unless its code or its words belong elsewhere."""
+    code = int(found[1])
+    if code in _STAGE_OF_CODE:
+        return _STAGE_OF_CODE[code]
+    if code == 220:
+        return "banner"
+    from ehlo.knowledge.rules import load_rules
+
+    return load_rules().stage_of(Reply(code, (found.string[found.end() :].strip(),)), "banner")
 
 
 class _Session:
@@ -272,6 +294,9 @@ class _Session:
 
     def _server(self, text: str) -> None:
         found = _REPLY.match(text)
+        if found is not None and not self._connected and self._stage == "banner":
+            # Nothing shows the connection being made: what was pasted may begin in the middle of a session.
+            self._stage = _stage_at_first(found)
         self._connected = True
         if found is None:
             # Not a reply at all, but somebody said it: the rules for foreign servers want to see it.
