@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ehlo.explain.case import Case, explain_case
 from ehlo.explain.exceptions import read_exception
+from ehlo.report.document import case_to_json
 
 
 class Said(NamedTuple):
@@ -488,6 +489,25 @@ def test_a_step_that_nobody_names_is_not_guessed(text: str) -> None:
     assert finding.stage is None
     assert finding.certainty == "likely"
     assert len(finding.alternatives) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("SMTP Error: Could not authenticate.", None),
+        ("SMTP Error: The following recipients failed: nobody@example.com: 5.1.1 User unknown", None),
+        ("AuthenticationFailedException: Authentication failed", None),
+        ("SMTP ERROR: Password command failed: 535 5.7.8 Wrong", 535),
+        # .NET has names for the codes.
+        ("System.Net.Mail.SmtpException: Mailbox unavailable. The server response was: no", 550),
+    ],
+)
+def test_a_code_that_nobody_said_is_not_shown(text: str, shown: int | None) -> None:
+    case = read_exception(text)[0]
+    finding = explain_case(case)
+    assert (finding.reply and finding.reply.code) == shown
+    assert str(case.code) not in finding.seen or shown
+    assert case_to_json(case, finding)["reply"] == shown
 
 
 def test_several_recipients() -> None:

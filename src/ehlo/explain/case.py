@@ -24,6 +24,7 @@ class Case(NamedTuple):
     the errors of rules), `certificate` that of a certificate's problem. `stage` is where it happened, None where the
     text does not say. `server` is who answered, `product` the id of the program that did ("postfix"), `software` that
     of the one it answered ("nodemailer"), where these are known; `seen` the part of the input that all this comes from.
+    `assumed` says that the words only stand for the code: nobody said it.
     """
 
     text: str = ""
@@ -38,6 +39,7 @@ class Case(NamedTuple):
     product: str = ""
     seen: str = ""
     certificate: str = ""
+    assumed: bool = False
 
     @property
     def reply(self) -> Reply | None:
@@ -69,6 +71,8 @@ def explain_case(case: Case) -> Finding:
     if case.reply is None:
         return _explain_failure(case, seen)
     finding = _explain_reply(case, case.reply, seen)
+    if case.assumed:
+        return finding._replace(reply=None)
     if case.code:
         return finding
     # Nobody said the code, so nothing is shown of it; a status means what it means by itself.

@@ -247,8 +247,10 @@ def _case(answer: _Answer, found: re.Match[str], software: str) -> Case | None:
     parsed = EnhancedStatus.parse(said)
     if parsed is not None:
         status, before = str(parsed), ""
+    said_code = code
     if not code and answer.code and (not status or status[0] == str(answer.code)[0]):
-        code = answer.code
+        # .NET has names for the codes; what other programs say stands for one that nobody saw.
+        code, said_code = answer.code, answer.code if answer.software == "dotnet" else 0
     if code and (code < 300 or code >= 600):
         return None
     recipient = groups.get("recipient", "")
@@ -267,7 +269,8 @@ def _case(answer: _Answer, found: re.Match[str], software: str) -> Case | None:
         recipient=recipient,
         sender=groups.get("sender", ""),
         software=software,
-        seen=" ".join(filter(None, (str(code or ""), before, said.replace("\n", " ") or found[0])))[:_MAX_REPLY],
+        assumed=said_code != code,
+        seen=" ".join(filter(None, (str(said_code or ""), before, said.replace("\n", " ") or found[0])))[:_MAX_REPLY],
     )
 
 

@@ -81,7 +81,7 @@ def case_to_json(case: Case, finding: Finding) -> dict[str, JsonValue]:
     accepted = case.reply is not None and case.reply.ok
     return {
         "input": case.seen or case.text,
-        "reply": case.code or None,
+        "reply": None if case.assumed else case.code or None,
         "enhanced_status": case.status or None,
         "recipient": case.recipient or None,
         "server": case.server or None,
