@@ -422,6 +422,11 @@ class Session:
                 self._record_line(connection.stage, error.line)
                 return self._error(error.deviation.value, error.detail)
             kind = type(event)
+            if kind is CommandReceived or kind is ReplyReceived:
+                # First, since it is nearly all there is.
+                if self.recorder.recording:
+                    self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+                return event
             if kind is NeedData:
                 self._partial = event.partial  # type: ignore[union-attr]
                 return None

@@ -172,8 +172,8 @@ class ServerConnection:
         return self._command(line)
 
     def _command(self, line: bytes) -> ServerEvent:
-        # What follows AUTH may be a password, which stays in memory no longer than it must.
-        read = _read_command if line[:4].upper() == b"AUTH" else _read_repeated
+        # What follows AUTH may be a password, which stays in memory no longer than it must. No other verb begins with A.
+        read = _read_command if line[0] in b"Aa" else _read_repeated
         event = read(line, self.state, self.stage, self.lmtp)
         self.stage = event.stage
         if type(event) is CommandReceived:
