@@ -102,7 +102,7 @@ POSTFIX = (
         " mx.example.com[192.0.2.1] while receiving the initial server greeting)",
     ),
     (
-        "out closed 4.4.2 message message-cut user@example.com mx.example.com",
+        "out closed 4.4.2 message message-unanswered user@example.com mx.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.4.2, status=deferred (lost connection with"
         " mx.example.com[192.0.2.1] while sending end of data -- message may be sent more than once)",
     ),

@@ -102,6 +102,8 @@ def plan_from(args: argparse.Namespace, *, last: Stage, message: bytes = b"") ->
     """The plan that the options describe. Raises `UsageError`."""
     plan = base_plan(args)
     stop_after: Stage = args.stop_after or last
+    if last == "rcpt" and STAGES.index(stop_after) > STAGES.index("data"):
+        raise UsageError(f"--stop-after {stop_after}: a check delivers nothing; ehlo send goes so far.")
     if not plan.recipients and STAGES.index(stop_after) > STAGES.index("mail"):
         stop_after = "mail" if args.sender is not None else "auth"
     plan = plan._replace(message=message, stop_after=stop_after, tampering=tampering_from(args))

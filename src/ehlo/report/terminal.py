@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.finding import finding_lines, headline
-from ehlo.report.outcome import outcome_sentence
+from ehlo.report.outcome import achieved, outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
 from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
@@ -84,16 +84,19 @@ class SessionView:
     def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False) -> None:
         """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it."""
         self._await("")
-        style = self._style
+        style, accepted = self._style, verdict.outcome == "accepted"
+        # All that was wanted was done before QUIT.
+        head = "note" if accepted or verdict.stage == "quit" else "failed"
         parts = [
-            list(finding_lines(finding, style, "failed" if number == 0 and verdict.outcome != "accepted" else "note"))
+            list(finding_lines(finding, style, head if number == 0 else "note"))
             for number, finding in enumerate(verdict.findings)
         ]
-        if verdict.outcome == "accepted":
-            sentence = wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
+        words = outcome_sentence(transcript) if accepted else achieved(transcript, verdict)
+        if words:
+            sentence = wrap(style.plain(safe(words)), style.width - 2)
             marks = [style.mark("ok"), *" " * (len(sentence) - 1)]
             good = [f"{mark} {style.bold(line)}" for mark, line in zip(marks, sentence, strict=True)]
-            parts = [*parts, good] if notes_first else [good, *parts]
+            parts = [*parts, good] if notes_first and accepted else [good, *parts]
         for part in parts:
             self._print("")
             for line in part:
