@@ -236,6 +236,25 @@ def test_doors() -> None:
             assert proxied.recv(100).startswith(b"220 ")
 
 
+def test_what_a_full_disk_has_cost_is_said(tmp_path: Path) -> None:
+    """A message that got its 250 and could not be written is not passed over in silence."""
+    code = (
+        "import resource, sys, ehlo.cli.main as main, ehlo.lab.lab as lab; lab._TICK = 3600.0;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); sys.exit(main.main())"
+    )
+    words = ["lab", "--port", "0", "--http", "off", "--any-recipient", "--store", str(tmp_path / "store.db")]
+    words += ["--exec", f"{sys.executable} {tmp_path / 'send.py'}"]
+    (tmp_path / "send.py").write_text(
+        "import os, smtplib\n"
+        "smtp = smtplib.SMTP(os.environ['SMTP_HOST'], int(os.environ['SMTP_PORT']))\n"
+        "for _ in range(3): smtp.sendmail('a@b.c', ['d@e.f'], b'x' * 50_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"ehlo lab: 3 messages are lost: {tmp_path / 'store.db'} could not be written.\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
     store = str(tmp_path / "mail.db")
     with lab("--store", store, "--durable") as it:

@@ -150,9 +150,10 @@ def run(args: argparse.Namespace) -> int:
     gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
+    lost = 0
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(lab, args, style))
+            status = runner.run(_serve(lab, args, style))
     except UsageError:
         # It did not run: what is there of an earlier run stays.
         args.export = None
@@ -161,7 +162,10 @@ def run(args: argparse.Namespace) -> int:
         if store is not None:
             if args.export:
                 _export(store, args.export)
-            store.close()
+            if lost := store.close():
+                lost_are = "1 message is" if lost == 1 else f"{lost} messages are"
+                print(f"ehlo lab: {lost_are} lost: {safe(store.path)} could not be written.", file=sys.stderr)
+    return status or int(lost > 0)
 
 
 async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ehlo import __version__
+from ehlo.lab.store import StoreError
 from ehlo.web import control, messages
 from ehlo.web.context import MAX_BODY, Context, Json
 from ehlo.web.schemas import PARAMETERS, SCHEMAS
@@ -114,7 +115,9 @@ def make_routes() -> list[Route]:
 
 def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
     """The application for a lab. `names` are the host names, beyond this machine's own, that pages may call it by."""
-    app = Starlette(routes=make_routes(), exception_handlers={HTTPException: _refused, Exception: _broken})
+    app = Starlette(
+        routes=make_routes(), exception_handlers={HTTPException: _refused, StoreError: _full, Exception: _broken}
+    )
     app.state.context = context
     return Guards(app, _LOCAL_NAMES | names)
 
@@ -122,6 +125,10 @@ def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
 def _refused(_: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
     return Json({"Error": detail}, status)
+
+
+def _full(_: Request, error: Exception) -> Response:
+    return Json({"Error": str(error)}, 507)
 
 
 def _broken(_: Request, __: Exception) -> Response:
