@@ -205,6 +205,36 @@ def test_options_outweigh_the_scenario() -> None:
         assert "1 message, 2 sessions." in it.stop()
 
 
+def test_options_outweigh_the_next_scenario_too() -> None:
+    """Also one that is taken up while the lab runs."""
+    options = ["--http", "0", "--mailbox", "bob@example.org", "--persona", "exim", "--host", "mx.test", "--seed", "5"]
+
+    def outcomes(it: Process) -> list[bool]:
+        out = []
+        for _ in range(12):
+            with contextlib.suppress(smtplib.SMTPRecipientsRefused):
+                send(it.port(), "bob@example.org")
+                out.append(True)
+                continue
+            out.append(False)
+        return out
+
+    with lab(*options) as it:
+        for name in ("now-and-then", "", "now-and-then"):
+            put = urllib.request.Request(
+                f"http://127.0.0.1:{it.port('the page')}/api/v1/scenario",
+                json.dumps({"name": name}).encode(),
+                {"Content-Type": "application/json"},
+                method="PUT",
+            )
+            with urllib.request.urlopen(put, timeout=30) as answer:
+                known = json.load(answer)
+            assert (known["persona"], known["host"], known["scenario"]) == ("exim", "mx.test", name)
+        later = outcomes(it)
+    with lab(*options, "--scenario", "now-and-then") as it:
+        assert outcomes(it) == later
+
+
 def test_logins() -> None:
     with lab("--user", "alice:wonderland", "--auth-in-clear", "--any-recipient") as it:
         send(it.port(), "x@y.example", login="alice:wonderland")

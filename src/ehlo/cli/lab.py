@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
+    adapted,
     check_options,
     identity_from,
-    persona_from,
-    policy_from,
     scenario_from,
     store_from,
     write_certificates,
@@ -137,14 +136,11 @@ def run(args: argparse.Namespace) -> int:
     identity = identity_from(args)
     store = store_from(args)
     lab = Lab(
-        persona_from(args, scenario),
-        None,
         scenario=scenario,
-        seed=args.seed or 0,
         identity=identity,
         store=store,
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
-        adapt=partial(policy_from, args),
+        adapt=partial(adapted, args),
     )
     write_certificates(args, lab)
     gc.enable()
