@@ -130,7 +130,7 @@ def _check_authorities(ca_file: str, ca_path: str) -> None:
 
 
 def _credentials(args: argparse.Namespace) -> Credentials | None:
-    secrets = _kinds_of_secret(args.auth)
+    secrets = kinds_of_secret(args.auth)
     if args.user is None and not secrets:
         if names_secret(args):
             raise UsageError("A password needs a name: --user.")
@@ -142,7 +142,7 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
     return Credentials(args.user or "", password, args.authzid, args.realm)
 
 
-def _kinds_of_secret(names: list[str]) -> set[str]:
+def kinds_of_secret(names: list[str]) -> set[str]:
     """What the named mechanisms log in with. Raises `UsageError` for a name that is none."""
     if not names:
         return set()
