@@ -102,6 +102,8 @@ def configure(command: Command, parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = Formatter
     parser.epilog = module.EPILOG
     module.configure(parser)
+    # Since there are -4 and -6, argparse takes -1 for an option as well; it is a value, and mostly a wrong one.
+    parser._has_negative_number_optionals.clear()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

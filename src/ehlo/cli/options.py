@@ -21,8 +21,9 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     """How the result is shown."""
     group = parser.add_argument_group("output")
     group.add_argument("-v", "--verbose", action="store_true", help="show every line both ways, explained")
-    group.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else")
-    group.add_argument("-q", "--quiet", action="store_true", help="show nothing; the exit status tells")
+    what = group.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else")
+    what.add_argument("-q", "--quiet", action="store_true", help="show nothing; the exit status tells")
     add_colour_option(group)
     group.add_argument("--show-secrets", action="store_true", help="show passwords instead of [redacted]")
 

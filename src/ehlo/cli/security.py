@@ -70,6 +70,8 @@ def with_security(args: argparse.Namespace, plan: Plan) -> Plan:
             raise UsageError("--tls-on-connect: LMTP has no TLS on connect.")
         port = 465 if plan.target.port == 25 and plan.target.given.count(":") == 0 else plan.target.port
         plan = plan._replace(target=plan.target._replace(scheme="smtps", port=port))
+    if args.starttls == "never" and args.verify and not plan.target.tls_on_connect:
+        raise UsageError("--starttls never and --verify contradict each other: without TLS there is no certificate.")
     settings = TLSSettings(args.tls_min, args.tls_max, args.ciphers, args.cert, args.key)
     if args.key and not args.cert:
         raise UsageError("--key needs --cert.")
