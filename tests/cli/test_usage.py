@@ -122,6 +122,8 @@ def ehlo(
         (["check", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["send", "x", *ENVELOPE, "--data", "/nonexistent.eml"], "The message '/nonexistent.eml' cannot be read"),
         (["send", "x", *ENVELOPE, "--data", "y", "--body", "z"], "--data sends a message as it is"),
+        (["send", "x", *ENVELOPE, "--html", "/nonexistent/x"], "--html /nonexistent/x: of send this is the HTML text"),
+        (["send", "x", *ENVELOPE, "--html", "@/nonexistent/x"], "The HTML '/nonexistent/x' cannot be read"),
         (["send", "x", *ENVELOPE, "--header", "no colon"], "'no colon' is not a header"),
         (["send", "x", *ENVELOPE, "--header", "A: b\nC: d"], "The header A contains a line break"),
         (["send", "x", "-t", "b@example.com"], "A sender is needed"),
