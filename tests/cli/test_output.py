@@ -121,7 +121,7 @@ def test_exact_output(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("columns", [50, 80, 110])
+@pytest.mark.parametrize("columns", [40, 50, 80, 110])
 def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> None:
     words = ["check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
     shown = on_a_terminal(words, {"COLUMNS": str(columns), "NO_COLOR": "1"}, status=18)
@@ -246,3 +246,10 @@ def test_plain_style_has_no_typography() -> None:
     style = Style(colour=False, unicode=False, width=80)
     assert style.plain("a · b … ü") == "a - b ... \\xfc"
     assert style.mark("ok") == "+"
+
+
+def test_the_demo_keeps_its_own_words_within_a_narrow_terminal() -> None:
+    shown = on_a_terminal(["demo"], {"COLUMNS": "40", "NO_COLOR": "1"})
+    wire = re.compile(r"  [CS]: |\$ ehlo ")
+    assert [line for line in shown.splitlines() if width_of(line) > 40 and not wire.match(line)] == []
+    assert "  S: 250-SIZE 10240000\n" in shown.replace("\r", "")
