@@ -65,6 +65,34 @@ def test_show_shows_what_check_showed(lab: RunningLab, tmp_path: Path) -> None:
         assert ehlo("show", record, *options).stdout == live.stdout
 
 
+def test_a_record_that_was_cut_off_ends_where_it_ends(lab: RunningLab, tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--record", str(record))
+    whole = record.read_text()
+    assert "The record ends here" not in ehlo("show", str(record)).stdout
+    lines = whole.splitlines(keepends=True)
+    greeted = "".join(lines[:3])
+    mail = "".join(lines[: next(n for n, line in enumerate(lines) if "MAIL FROM" in line)])
+    refused = "".join(lines[: next(n for n, line in enumerate(lines) if '"550 ' in line) + 1])
+    for cut in (lines[0], greeted, greeted + lines[3][:20], mail):
+        record.write_text(cut)
+        done = ehlo("show", str(record))
+        assert "! The record ends here, before the session does." in done.stdout
+        assert ("answered well" not in done.stdout, done.returncode) == (True, 0)
+    record.write_text(greeted)
+    assert "it does not say: no verdict." in " ".join(ehlo("show", str(record)).stdout.split())
+    # What failed before remains true.
+    record.write_text(refused)
+    shown = ehlo("show", str(record)).stdout
+    assert "! The record ends here, before the session does.\n\n✗ recipient · " in shown
+
+
+def test_a_record_of_no_connection_is_whole(tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    assert ehlo("check", "127.0.0.1:1", "--record", str(record)).returncode == 11
+    assert "The record ends here" not in ehlo("show", str(record)).stdout
+
+
 def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(PASSWORD + "\n")

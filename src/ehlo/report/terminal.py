@@ -81,15 +81,22 @@ class SessionView:
         elif event.kind == "connect" and "error" not in event.facts:
             self._await("banner")
 
-    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False) -> None:
-        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it."""
+    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False, cut: bool = False) -> None:
+        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it.
+        `cut`: the record ends before the session does, so that nobody knows whether it went well."""
         self._await("")
         style = self._style
         parts = [
             list(finding_lines(finding, style, "failed" if number == 0 and verdict.outcome != "accepted" else "note"))
             for number, finding in enumerate(verdict.findings)
         ]
-        if verdict.outcome == "accepted":
+        if cut:
+            without = (
+                "" if verdict.findings else " Nothing in it failed, and how it went on it does not say: no verdict."
+            )
+            sentence = wrap(f"The record ends here, before the session does.{without}", style.width - 2)
+            parts = [[f"{' ' if n else style.mark('note')} {line}" for n, line in enumerate(sentence)], *parts]
+        elif verdict.outcome == "accepted":
             sentence = wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
             marks = [style.mark("ok"), *" " * (len(sentence) - 1)]
             good = [f"{mark} {style.bold(line)}" for mark, line in zip(marks, sentence, strict=True)]
