@@ -93,6 +93,18 @@ def test_a_record_of_no_connection_is_whole(tmp_path: Path) -> None:
     assert "The record ends here" not in ehlo("show", str(record)).stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_disk_that_is_full_does_not_end_the_session(lab: RunningLab, options: list[str]) -> None:
+    before = len(lab.lab.messages)
+    words = ["send", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "recipient@example.com", *options]
+    done = ehlo(*words, "--record", "/dev/full")
+    assert done.stderr == "ehlo send: The record '/dev/full' cannot be written: No space left on device.\n"
+    assert done.returncode == 0
+    assert '"accepted"' in done.stdout if options else "✓ The server (Postfix) took the message" in done.stdout
+    assert len(lab.lab.messages) == before + 1
+
+
 def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(PASSWORD + "\n")

@@ -423,3 +423,11 @@ def test_a_login_that_goes_on_though_it_was_refused(lab: RunningLab, tmp_path: P
     assert "! This is no command of SMTP.\nC: [redacted]\n" in out
     assert "! AUHT is no command of SMTP.\nC: AUHT PLAIN [redacted]\n" in out
     assert "not sent: a line that may be a secret" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_disk_that_is_full_does_not_end_the_shell(lab: RunningLab) -> None:
+    status, out, err = shell(lab, "HELO here.org\n< 250\n:again\nNOOP\n< 250\n", "--record", "/dev/full")
+    assert (status, err) == (0, "")
+    assert out.count("✗ The record '/dev/full' cannot be written: No space left on device.\n") == 1
+    assert "C: NOOP" in out
