@@ -513,3 +513,21 @@ def test_ehlo_shell(lab: RunningLab) -> None:
     commands = "".join(f"{line}\n" for line in (EHLO[0], MAIL[0], REFUSED[0], "QUIT")).encode()
     text = output(sys.executable, "-m", "ehlo", "shell", f"127.0.0.1:{lab.port}", stdin=commands)
     assert first_rule(text, "ehlo") == "recipient-unknown"
+
+
+@pytest.mark.parametrize("echo", [f'500 5.5.1 Command unrecognized: "{SECRETS[1]}=="', f"502 {SECRETS[1]} unknown"])
+def test_the_password_sent_on_when_auth_was_refused(echo: str) -> None:
+    """The server repeats it, and it is as secret there."""
+    refused = ["AUTH LOGIN", "503 5.5.1 Not here", "YWxpY2U=", "500 5.5.1 What?", f"{SECRETS[1]}==", echo, "QUIT"]
+    paste = read_paste(lines(GREETED, refused, "221 Bye"))
+    assert paste is not None
+    written = json.dumps([event_to_json(event) for event in redact(paste.transcript).events])
+    assert SECRETS[1] not in written
+    assert written.count("[redacted]") == 3
+
+
+def test_a_login_that_was_mistyped() -> None:
+    paste = read_paste(lines(GREETED, f"AUHT PLAIN {SECRETS[2]}=", f"500 {SECRETS[2]}= is no command", BYE))
+    assert paste is not None
+    written = json.dumps([event_to_json(event) for event in redact(paste.transcript).events])
+    assert SECRETS[2] not in written
