@@ -317,7 +317,9 @@ def test_a_hostile_greeting_is_text(watched: Watched, page: Page) -> None:
     assert tab.locator("b[onmouseover]").count() == 0
 
 
-def test_a_message_is_released_after_a_question(browser: Browser) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_message_is_released_to_whom_one_says(browser: Browser, width: int) -> None:
+    """Test mail is addressed to real people: they get it only if somebody writes their addresses down."""
     upstream = Lab(policy=Policy(any_recipient=True))
     with upstream.running() as real:
         lab = Lab()
@@ -325,18 +327,45 @@ def test_a_message_is_released_after_a_question(browser: Browser) -> None:
         lab.companions.append(web)
         with lab.running() as thread:
             Page(thread, web).send(b"Subject: release me\r\n\r\nnow\r\n")
-            tab = browser.new_page()
+            tab = browser.new_page(viewport={"width": width, "height": 740})
             tab.goto(f"http://127.0.0.1:{web.port}/#/message/{thread.messages[0].id}")
-            button = tab.get_by_test_id("release")
-            button.click()
-            expect(button).to_have_text("Really send it to recipient@example.com?")
+            button, field = tab.get_by_test_id("release"), tab.get_by_label("Send it to")
+            for _ in range(3):
+                # However often it is clicked, it sends nothing.
+                button.click()
+                button.click()
+            expect(field).to_be_hidden()
+            button.press("Enter")
+            expect(field).to_be_focused()
+            expect(field).to_have_value("")
+            assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            send = tab.get_by_test_id("release-send")
+            box = send.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+            assert width > 560 or box["height"] >= 44
+            send.click()
+            expect(tab.get_by_test_id("release-error")).to_have_text("Say whom the message is to be sent to.")
+            field.press("Escape")
+            expect(field).to_be_hidden()
+            expect(button).to_be_focused()
+            assert "#/message/" in tab.url
             assert real.messages == []
+            button.press("Enter")
+            tab.keyboard.type('me@here.example, "a, b"@here.example')
+            tab.keyboard.press("Enter")
+            expect(tab.locator("#notice")).to_have_text('Released to me@here.example, "a, b"@here.example.')
+            expect(field).to_be_hidden()
             button.click()
-            expect(button).to_have_text("Released")
+            expect(field).to_have_value("")
+            field.fill("you@here.example")
+            send.click()
+            expect(tab.locator("#notice")).to_have_text("Released to you@here.example.")
             tab.close()
-        (message,) = real.messages
-    assert message.content == b"Subject: release me\r\n\r\nnow\r\n"
-    assert [path.address for path in message.recipients] == ["recipient@example.com"]
+        first, second = real.messages
+    assert first.content == b"Subject: release me\r\n\r\nnow\r\n"
+    assert [path.address for path in first.recipients] == ["me@here.example", '"a, b"@here.example']
+    assert [path.address for path in second.recipients] == ["you@here.example"]
 
 
 def test_by_keyboard(watched: Watched, page: Page) -> None:

@@ -773,8 +773,9 @@ function messageHead(message) {
       el("h2", { tabindex: -1 }, message.Subject || "(no subject)"),
       el("div", { class: "actions" },
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
-        el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, onclick: releaseOpen }, "Release"),
+        el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, "aria-expanded": "false", "aria-controls": "release-form", onclick: toggleRelease }, "Release"),
         el("button", { type: "button", class: "danger", "data-testid": "delete-message", onclick: deleteOpen }, "Delete"))),
+    releaseForm(message),
     el("dl", { class: "facts" },
       fact("From", message.From && persons([message.From])),
       fact("To", persons(message.To)),
@@ -909,20 +910,50 @@ async function toggleRead() {
   paint("messages", "detail");
 }
 
-/** Send the message on to the real server. The first click asks, since this leaves the lab. */
-async function releaseOpen(event) {
-  const message = state.message;
-  const button = event.currentTarget;
-  if (!message || message.failed) return;
-  const To = message.Envelope.To;
-  if (button.dataset.sure !== message.ID) {
-    button.dataset.sure = message.ID;
-    button.textContent = `Really send it to ${To.join(", ")}?`;
-    return;
+/** Where a message is to be sent on to. This leaves the lab: whom it is for is said each time, and nothing is suggested. */
+function releaseForm(message) {
+  const field = el("input", { id: "release-to", "data-testid": "release-to", class: "mono", inputmode: "email", autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": "release-error" });
+  const send = el("button", { type: "submit", class: "primary", "data-testid": "release-send" }, "Release to these addresses");
+  const error = el("p", { class: "error", id: "release-error", "data-testid": "release-error", role: "alert" });
+  async function onsubmit(event) {
+    event.preventDefault();
+    const To = addressesIn(field.value);
+    if (send.disabled) return; // it is on its way
+    error.textContent = To.length ? "" : "Say whom the message is to be sent to.";
+    if (!To.length) {
+      field.focus();
+      return;
+    }
+    send.disabled = true;
+    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), (text) => { error.textContent = text; });
+    send.disabled = false;
+    if (!done) return;
+    field.value = "";
+    notice(`Released to ${To.join(", ")}.`);
+    if (form.isConnected && !form.hidden) toggleRelease();
   }
-  delete button.dataset.sure;
-  button.textContent = await attempt(() => api("POST", `message/${message.ID}/release`, { To })) ? "Released" : "Release";
+  function onkeydown(event) {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // it closes the form, not the message
+    toggleRelease();
+  }
+  const form = el("form", { class: "release-form", id: "release-form", "data-testid": "release-form", hidden: true, novalidate: true, onsubmit, onkeydown },
+    el("label", { class: "field" }, el("span", {}, "Send it to, as many addresses as you like"), field), send, error);
+  return form;
 }
+
+/** Show the form of releases, empty, or put it away. */
+function toggleRelease() {
+  const form = byId("release-form");
+  form.hidden = !form.hidden;
+  byId("release").setAttribute("aria-expanded", String(!form.hidden));
+  byId("release-to").value = "";
+  byId("release-error").textContent = "";
+  (form.hidden ? byId("release") : byId("release-to")).focus();
+}
+
+/** Addresses between commas or blanks; those of a quoted local part count for nothing. */
+const addressesIn = (text) => text.match(/(?:"(?:\\.|[^"\\])*"|[^\s,;"])+/g) || [];
 
 async function deleteOpen() {
   const message = state.message;
