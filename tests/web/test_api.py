@@ -97,6 +97,44 @@ def test_search_tags_and_read(page: Page) -> None:
     assert get(page, "/api/v1/info")["Messages"] == 0
 
 
+@pytest.mark.parametrize("name", ["IDs", "ids", "IDS", "iDs"])
+def test_names_in_any_case(page: Page, name: str) -> None:
+    """As in Mailpit: what names one message must never be taken for all."""
+    one, other = page.send(), page.send()
+    assert page.http.put("/api/v1/messages", json={name: [one], "read": True}).status_code == 200
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, True]
+    assert page.http.put("/api/v1/tags", json={name: [one], "TAGS": ["mine"]}).status_code == 200
+    assert [row["Tags"] for row in get(page, "/api/v1/messages")["messages"]] == [[], ["mine"]]
+    assert page.http.request("DELETE", "/api/v1/messages", json={name: [one]}).status_code == 200
+    assert [row["ID"] for row in get(page, "/api/v1/messages")["messages"]] == [other]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("DELETE", "messages", {"ID": ["x"]}, "ID is not known here; this takes IDs."),
+        ("DELETE", "messages", {"IDs": ["x"], "ids": []}, "IDs stands there twice."),
+        ("DELETE", "messages", {"IDs": ""}, "IDs is a list of texts."),
+        ("DELETE", "messages", {"IDs": False}, "IDs is a list of texts."),
+        ("DELETE", "messages?IDs=x", None, "IDs is not known in the query; what is meant is said in the body, as JSON."),
+        ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
+        ("PUT", "messages", {"Read": None}, "Read is true or false."),
+        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
+        ("PUT", "messages?Read=true", {}, "Read is not known in the query; what is meant is said in the body, as JSON."),
+        ("PUT", "tags", {"IDs": [], "Tag": ["x"]}, "Tag is not known here; this takes IDs and Tags."),
+        ("PUT", "tags?query=x", {}, "query is not known in the query; what is meant is said in the body, as JSON."),
+    ],
+)
+def test_what_is_not_understood_changes_nothing(page: Page, method: str, path: str, body: Any, said: str) -> None:
+    id_ = page.send()
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": True})
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": ["mine"]})
+    before = get(page, "/api/v1/messages")
+    answer = page.http.request(method, f"/api/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()) == (400, {"Error": said})
+    assert get(page, "/api/v1/messages") == before
+
+
 def test_checks(page: Page) -> None:
     id_ = page.send(b"Subject: x\r\n\r\n")
     titles = [check["title"] for check in get(page, f"/api/v1/message/{id_}/checks")["checks"]]

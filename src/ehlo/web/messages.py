@@ -74,8 +74,30 @@ async def body_of(request: Request) -> JsonObject:
     return value
 
 
+async def _fields(request: Request, *names: str) -> JsonObject:
+    """What a request brings that changes messages, under the names of the API. Raises `HTTPException`.
+
+    Mailpit matches names without regard to case. Any other name is refused, and so is a query string: without IDs
+    such a request means all messages, and a slip must not.
+    """
+    for name in request.query_params:
+        raise HTTPException(400, f"{name[:100]} is not known in the query; what is meant is said in the body, as JSON.")
+    known = {name.lower(): name for name in names}
+    out: JsonObject = {}
+    for given, value in (await body_of(request)).items():
+        name = known.get(given.lower(), "")
+        if not name:
+            raise HTTPException(400, f"{given[:100]} is not known here; this takes {' and '.join(names)}.")
+        if name in out:
+            raise HTTPException(400, f"{name} stands there twice.")
+        out[name] = value
+    return out
+
+
 def _words(table: JsonObject, name: str) -> list[str]:
-    value = table.get(name) or []
+    value = table.get(name)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise HTTPException(400, f"{name} is a list of texts.")
     return value
@@ -160,14 +182,17 @@ def _list(request: Request, query: str) -> Response:
 
 async def mark(request: Request) -> Response:
     """Mark messages as read or unread; all of them without IDs."""
-    body = await body_of(request)
-    _store(request).mark(_words(body, "IDs") or None, read=bool(body.get("Read", False)))
+    body = await _fields(request, "IDs", "Read")
+    read = body.get("Read", False)
+    if not isinstance(read, bool):
+        raise HTTPException(400, "Read is true or false.")
+    _store(request).mark(_words(body, "IDs") or None, read=read)
     return PlainTextResponse("ok")
 
 
 async def delete(request: Request) -> Response:
     """Delete messages; all of them without IDs."""
-    ids = _words(await body_of(request), "IDs") or None
+    ids = _words(await _fields(request, "IDs"), "IDs") or None
     _store(request).delete(ids)
     context_of(request).feed.tell("deleted", {"IDs": ids} if ids else {})
     return PlainTextResponse("ok")
@@ -192,7 +217,7 @@ def tags(request: Request) -> Response:
 
 async def set_tags(request: Request) -> Response:
     """Give messages these tags and no others."""
-    body = await body_of(request)
+    body = await _fields(request, "IDs", "Tags")
     _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
     return PlainTextResponse("ok")
 
@@ -289,7 +314,7 @@ async def release(request: Request) -> Response:
     context = context_of(request)
     if not context.release:
         raise HTTPException(403, "This lab was given no server to release messages to (--release).")
-    recipients = _words(await body_of(request), "To")
+    recipients = _words(await _fields(request, "To"), "To")
     if not recipients:
         raise HTTPException(400, "To names nobody.")
     _, stored, raw = _found(request)
