@@ -120,6 +120,19 @@ def test_who_is_not_named_in_the_message_is_named_by_the_envelope(watched: Watch
     expect(row.first).to_contain_text("<>")
 
 
+def test_the_list_beside_a_session_knows_it(watched: Watched, page: Page) -> None:
+    """Who comes to a session from its message finds it in the list."""
+    tab = watched.tab
+    tab.get_by_test_id("nav-sessions").click()
+    expect(tab.get_by_text("No session yet.")).to_be_visible()
+    tab.get_by_test_id("nav-messages").click()
+    page.send()
+    tab.get_by_test_id("message-row").click()
+    tab.get_by_test_id("to-session").click()
+    expect(tab.get_by_test_id("session-row")).to_have_count(1)
+    expect(tab.get_by_text("No session yet.")).to_be_hidden()
+
+
 def test_a_handshake_is_called_one(watched: Watched, page: Page) -> None:
     with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
         smtp.starttls(context=page.lab.ssl_context())
@@ -149,6 +162,23 @@ def test_a_fault_is_switched_on_here_and_the_next_session_shows_it(watched: Watc
     tab.get_by_test_id("nav-sessions").click()
     tab.get_by_test_id("session-row").first.click()
     expect(tab.get_by_test_id("conversation")).to_contain_text("450 4.2.0")
+
+
+def test_an_error_goes_when_a_fault_was_added(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    tab.get_by_test_id("nav-faults").click()
+    tab.get_by_test_id("fault-add").click()
+    expect(tab.get_by_test_id("fault-error")).to_have_text("Say what the fault does: a reply, a delay or a close.")
+    tab.get_by_test_id("fault-json").fill('{"stage": "rcpt", "do": {"reply": "450 4.2.0 Later"}}')
+    tab.get_by_test_id("fault-json-add").click()
+    expect(tab.get_by_test_id("fault-row")).to_have_count(1)
+    expect(tab.get_by_test_id("fault-error")).to_be_empty()
+    tab.get_by_test_id("fault-json").fill("{")
+    tab.get_by_test_id("fault-json-add").click()
+    expect(tab.get_by_test_id("fault-json-error")).to_contain_text("This is not JSON")
+    tab.locator('[data-testid=preset][data-preset="greylist-once"]').click()
+    expect(tab.get_by_test_id("fault-row")).to_have_count(2)
+    expect(tab.get_by_test_id("fault-json-error")).to_be_empty()
 
 
 def test_a_scenario_is_chosen(watched: Watched, page: Page) -> None:
@@ -386,6 +416,24 @@ def test_by_keyboard(watched: Watched, page: Page) -> None:
     tab.keyboard.press("Escape")
     tab.keyboard.press("?")
     expect(tab.locator("dialog[open]")).to_be_visible()
+
+
+def test_the_ends_of_a_list_from_anywhere(watched: Watched, page: Page) -> None:
+    for number in range(3):
+        page.send(f"Subject: number {number}\r\n\r\n".encode())
+    tab = watched.tab
+    rows = tab.get_by_test_id("message-row")
+    expect(rows).to_have_count(3)
+    for key, row in (("End", rows.last), ("Home", rows.first)):
+        tab.reload()
+        expect(rows).to_have_count(3)
+        tab.keyboard.press(key)
+        expect(row).to_be_focused()
+    rows.first.press("Enter")
+    tab.get_by_test_id("tab-text").focus()
+    tab.keyboard.press("End")
+    # Whoever reads a message means the message.
+    expect(tab.get_by_test_id("tab-text")).to_be_focused()
 
 
 def test_everything_is_deleted_after_a_question(watched: Watched, page: Page) -> None:

@@ -506,7 +506,7 @@ function go() {
   } else {
     const list = state[route.view];
     if (!route.id) Object.assign(list, { start: route.start }, route.view === "messages" ? { query: route.query } : {});
-    if (!route.id || !list.loaded) (route.view === "messages" ? loadMessages : loadSessions)();
+    if (!route.id || !list.loaded || before.view !== route.view) (route.view === "messages" ? loadMessages : loadSessions)();
     if (before.id !== route.id) {
       state.lines = LINES;
       state.unfolded.clear();
@@ -1222,7 +1222,8 @@ function faultInWords(fault) {
 }
 
 async function addFault(fault, errorNode) {
-  errorNode.textContent = "";
+  // What was wrong before, in the other form too, is so no longer.
+  for (const node of [byId("fault-error"), byId("json-error")]) node.textContent = "";
   const done = await attempt(() => api("POST", "faults", { title: "", when: {}, ...fault }), (text) => { errorNode.textContent = text; });
   loadFaults();
   return done;
@@ -1333,10 +1334,12 @@ function move(step) {
   return Boolean(row);
 }
 
-/** To the first or the last row, if a row has the focus. */
+/** To the first or the last row. */
 function moveToEnd(last) {
-  const rows = rowsOf(currentList());
-  return rows.includes(document.activeElement) && move(last ? rows.length : -rows.length);
+  const list = currentList();
+  const row = inList() && list.offsetParent && rowsOf(list).at(last ? -1 : 0);
+  if (row) row.focus();
+  return Boolean(row);
 }
 
 function back() {
