@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ehlo.lab import Lab, Policy
 from ehlo.transcript import jsonl
+from ehlo.web.serving import WebServer
 from web.conftest import Page
 
 MULTIPART = b"""\
@@ -116,11 +118,21 @@ def test_names_in_any_case(page: Page, name: str) -> None:
         ("DELETE", "messages", {"IDs": ["x"], "ids": []}, "IDs stands there twice."),
         ("DELETE", "messages", {"IDs": ""}, "IDs is a list of texts."),
         ("DELETE", "messages", {"IDs": False}, "IDs is a list of texts."),
-        ("DELETE", "messages?IDs=x", None, "IDs is not known in the query; what is meant is said in the body, as JSON."),
+        (
+            "DELETE",
+            "messages?IDs=x",
+            None,
+            "IDs is not known in the query; what is meant is said in the body, as JSON.",
+        ),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
         ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
-        ("PUT", "messages?Read=true", {}, "Read is not known in the query; what is meant is said in the body, as JSON."),
+        (
+            "PUT",
+            "messages?Read=true",
+            {},
+            "Read is not known in the query; what is meant is said in the body, as JSON.",
+        ),
         ("PUT", "tags", {"IDs": [], "Tag": ["x"]}, "Tag is not known here; this takes IDs and Tags."),
         ("PUT", "tags?query=x", {}, "query is not known in the query; what is meant is said in the body, as JSON."),
     ],
@@ -145,6 +157,37 @@ def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
     answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
     assert answer.status_code == 403
     assert "--release" in answer.json()["Error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"To": ["nope"]},
+        {"To": [""]},
+        {"To": [" "]},
+        {"To": ["<>"]},
+        {"To": ["a@b.example", "c@"]},
+        {"To": ["a@b.example\r\nRCPT TO:<c@d.example>"]},
+        {"To": []},
+        {"To": "a@b.example"},
+        {"To": ["a@b.example"], "Cc": ["c@d.example"]},
+        {},
+    ],
+)
+def test_a_release_to_nobody_reaches_no_server(body: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as real:
+        real.setblocking(False)
+        lab = Lab(policy=Policy(any_recipient=True))
+        web = WebServer(lab, release=f"127.0.0.1:{real.getsockname()[1]}")
+        lab.companions.append(web)
+        with lab.running() as thread:
+            page = Page(thread, web)
+            page.http.timeout = 5
+            answer = page.http.post(f"/api/v1/message/{page.send()}/release", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["Error"].endswith(".")
+        with pytest.raises(BlockingIOError):
+            real.accept()
 
 
 # Sessions, faults, scenarios.
@@ -362,7 +405,9 @@ def test_a_part_is_saved_not_run(page: Page) -> None:
 
 
 def test_large_and_broken_requests(page: Page) -> None:
-    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000).status_code == 403
+    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000).status_code == 413
+    evil = {"Origin": "https://evil.example"}
+    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000, headers=evil).status_code == 403
     for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
         assert page.http.post("/api/v1/faults", content=body).status_code == 400
     assert page.http.get("/api/v1/messages?limit=-1").status_code == 400

@@ -204,9 +204,14 @@ class Guards:
                 given.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        problem = self._problem(scope["method"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        problem = self._problem(scope["method"], headers)
         if problem:
             await Json({"Error": problem}, 403)(scope, receive, send_guarded)
+            return
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:12]) > MAX_BODY:
+            await Json({"Error": "The request is too large."}, 413)(scope, receive, send_guarded)
             return
         if "//" in scope["path"]:
             # Some programs put a slash too many before a path, and Mailpit forgives them.
@@ -218,9 +223,6 @@ class Guards:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if name.lower() not in self._names:
             return "This is not a name of the lab; --http-name allows one."
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:12]) > MAX_BODY:
-            return "The request is too large."
         origin = headers.get("origin", "")
         foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         if method in ("GET", "HEAD"):

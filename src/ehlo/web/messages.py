@@ -19,6 +19,7 @@ from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
+from ehlo.smtp.address import AddressError, parse_path
 from ehlo.web.context import MAX_BODY, Json, context_of
 
 JsonObject = dict[str, Any]
@@ -317,8 +318,21 @@ async def release(request: Request) -> Response:
     recipients = _words(await _fields(request, "To"), "To")
     if not recipients:
         raise HTTPException(400, "To names nobody.")
+    for recipient in recipients:
+        problem = _not_a_recipient(recipient)
+        if problem:
+            raise HTTPException(400, problem)
     _, stored, raw = _found(request)
     problem = await context.send_on(stored.sender, recipients, raw)
     if problem:
         raise HTTPException(502, problem)
     return PlainTextResponse("ok")
+
+
+def _not_a_recipient(text: str) -> str:
+    """Why the real server need not be asked, in one sentence; empty for an address."""
+    try:
+        path = parse_path(text.strip(), brackets=False)
+    except AddressError as error:
+        return f"{error}."
+    return "" if path.address else "To has an empty address, which nobody can receive mail at."
