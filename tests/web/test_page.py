@@ -38,6 +38,30 @@ def test_a_mail_arrives_while_the_page_is_open(watched: Watched, page: Page) -> 
     expect(tab.get_by_text("No Date field", exact=True)).to_be_visible()
 
 
+def test_what_programs_mark_and_tag_is_seen(watched: Watched, page: Page) -> None:
+    id_ = page.send(b"Subject: one\r\n\r\n")
+    tab = watched.tab
+    row = tab.get_by_test_id("message-row")
+    expect(row).to_contain_text("(unread)")
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": True})
+    expect(row).not_to_contain_text("(unread)")
+    page.http.put("/api/v1/messages", json={"Read": False})
+    expect(row).to_contain_text("(unread)")
+    expect(tab).to_have_title("(1) ehlo lab")
+    page.http.get(f"/api/v1/message/{id_}")
+    expect(row).not_to_contain_text("(unread)")
+    expect(tab).to_have_title("ehlo lab")
+    row.click()
+    expect(tab.get_by_test_id("tags")).to_be_hidden()
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": ["mine", "later"]})
+    expect(tab.get_by_test_id("tags").locator(".tag")).to_have_text(["mine", "later"])
+    expect(row.locator(".tag")).to_have_text(["mine", "later"])
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": False})
+    expect(tab.get_by_test_id("toggle-read")).to_have_text("Mark read")
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": []})
+    expect(tab.get_by_test_id("tags")).to_be_hidden()
+
+
 def test_a_session_line_by_line(watched: Watched, page: Page) -> None:
     tab = watched.tab
     tab.get_by_test_id("nav-sessions").click()

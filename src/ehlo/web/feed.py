@@ -158,6 +158,10 @@ class Feed(Watcher):
         """A fault came, went, was switched, or has struck. From any thread."""
         self._changed.add("faults")
 
+    def messages_changed(self) -> None:
+        """Messages were marked or tagged. From any thread."""
+        self._changed.add("messages")
+
     def scenario_changed(self) -> None:
         """Another scenario is in use. From any thread."""
         self._changed.add("scenario")

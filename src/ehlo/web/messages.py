@@ -188,6 +188,7 @@ async def mark(request: Request) -> Response:
     if not isinstance(read, bool):
         raise HTTPException(400, "Read is true or false.")
     _store(request).mark(_words(body, "IDs") or None, read=read)
+    context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
 
 
@@ -220,13 +221,16 @@ async def set_tags(request: Request) -> Response:
     """Give messages these tags and no others."""
     body = await _fields(request, "IDs", "Tags")
     _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
+    context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
 
 
 def message(request: Request) -> Response:
     """One message, taken apart; it counts as read from now on. The ID "latest" is the newest."""
     store, stored, raw = _found(request)
-    store.mark([stored.id], read=True)
+    if not stored.read:
+        store.mark([stored.id], read=True)
+        context_of(request).feed.messages_changed()
     letter = letter_to_json(read_letter(raw))
     return Json(
         {

@@ -274,6 +274,8 @@ const loadMessages = loader(async () => {
   list.rows = answer.messages;
   list.total = query ? answer.messages_count : answer.total;
   list.loaded = true;
+  const open = state.message && list.rows.find((row) => row.ID === state.message.ID);
+  if (open) Object.assign(state.message, { Read: open.Read, Tags: open.Tags }); // the rest of a message does not change
   paint("messages", "detail");
 });
 
@@ -308,7 +310,7 @@ const loadScenarios = loader(async () => {
 
 const loadMessage = loader(async () => {
   const { view, id } = state.route;
-  if (view !== "messages" || !id || (state.message && state.message.asked === id && !state.message.failed)) return; // messages do not change
+  if (view !== "messages" || !id || (state.message && state.message.asked === id && !state.message.failed)) return; // what it says does not change
   let message;
   try {
     message = await api("GET", `message/${encodeURIComponent(id)}`);
@@ -398,6 +400,7 @@ function listen() {
   };
   on("session", sessionWentOn);
   on("message", messageCame);
+  on("messages", () => { loadMessages(); loadLab(); });
   on("deleted", messagesWent);
   on("faults", loadFaults);
   on("scenario", () => { loadLab(); loadFaults(); });
@@ -749,6 +752,9 @@ function renderMessage(message) {
     queueMicrotask(() => showPanel(message, bestTab(message)));
     return [backLink("messages"), messageHead(message), tabs, panel];
   });
+  const tags = message.Tags || [];
+  byId("tags-name").hidden = byId("tags").hidden = !tags.length;
+  fill(byId("tags"), tags, () => tags.map((tag) => el("span", { class: "tag" }, tag)));
   const toggle = byId("toggle-read");
   if (toggle) toggle.textContent = message.Read ? "Mark unread" : "Mark read";
   const release = byId("release");
@@ -784,7 +790,7 @@ function messageHead(message) {
       fact("Date", [message.Date && stamp(message.Date), octets(message.Size)].filter(Boolean).join(", ")),
       outer && fact("Envelope", el("span", { class: "mono" }, path(outer.From), " \u2192 ", (outer.To || []).join(", "))),
       message.Session && fact("Session", el("a", { href: `#/session/${message.Session}`, "data-testid": "to-session" }, `Session ${message.Session}`)),
-      (message.Tags || []).length > 0 && fact("Tags", el("span", {}, message.Tags.map((tag) => el("span", { class: "tag" }, tag))))));
+      el("dt", { id: "tags-name" }, "Tags"), el("dd", { id: "tags", "data-testid": "tags" })));
 }
 
 /** A row of tabs for the panel `panel`; arrows move, as everywhere. */
