@@ -212,6 +212,27 @@ def test_a_session_line_by_line(page: Page) -> None:
     assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
 
 
+def test_what_is_no_character_is_replaced(page: Page) -> None:
+    """Lone surrogates are no text: many readers of JSON refuse them (RFC 8259 §8.2)."""
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        stream = client.makefile("rb")
+        stream.readline()
+        client.sendall(b"EHLO \xfe\r\nMAIL FROM:<\xff@b.example>\r\nNOOP \xc3\xa4\xf0\x9f\x93\xa7\r\nQUIT\r\n")
+        stream.read()
+    number = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    for path in (f"/api/v1/session/{number}", f"/api/v1/session/{number}/events", "/api/v1/sessions"):
+        answer = page.http.get(path)
+        assert b"\\udcf" not in answer.content.lower()
+        assert answer.content.isascii()
+        json.dumps(answer.json(), ensure_ascii=False).encode()
+    lines = [event["text"] for event in get(page, f"/api/v1/session/{number}")["events"] if event["who"] == "client"]
+    assert lines[:3] == ["EHLO \ufffd", "MAIL FROM:<\ufffd@b.example>", "NOOP ä📧"]
+    assert page.http.put("/api/v1/scenario", content=b'{"name": "\\udcff"}').status_code == 400
+    assert (
+        page.http.put("/api/v1/messages", content=b'{"\\udcff": []}').json()["Error"].startswith("\ufffd is not known")
+    )
+
+
 def test_a_session_in_parts(page: Page) -> None:
     with smtplib.SMTP(page.lab.host, page.lab.port, "client.example", timeout=30) as smtp:
         for number in range(5):
