@@ -71,6 +71,24 @@ def test_list_get_and_parts(page: Page) -> None:
     assert get(page, "/api/v1/messages")["messages"][0]["Read"] is True
 
 
+def test_the_envelope_says_what_the_header_does_not(page: Page) -> None:
+    """As in Mailpit: who is named by the envelope alone got a blind copy, and MAIL has the return path."""
+    id_ = page.send(b"To: Bob <Bob@example.com>\r\nSubject: x\r\n\r\n", to="bob@example.com")
+    assert get(page, f"/api/v1/message/{id_}")["Bcc"] == []
+    blind = page.send(b"To: Bob <bob@example.com>\r\nSubject: x\r\n\r\n", to="carol@example.com")
+    bcc = [{"Name": "", "Address": "carol@example.com"}]
+    message = get(page, f"/api/v1/message/{blind}")
+    assert (message["Bcc"], message["ReturnPath"]) == (bcc, "a@here.example")
+    assert get(page, "/api/v1/messages")["messages"][0]["Bcc"] == bcc
+    written = page.send(b"Return-Path: <b@here.example>\r\nSubject: x\r\n\r\n")
+    assert get(page, f"/api/v1/message/{written}")["ReturnPath"] == "b@here.example"
+
+
+def test_it_is_alive_and_ready(page: Page) -> None:
+    for path in ("/livez", "/readyz"):
+        assert (page.http.get(path).status_code, page.http.get(path).text) == (200, "ok")
+
+
 def test_pages_of_a_list(page: Page) -> None:
     ids = [page.send(f"Subject: {number}\r\n\r\n".encode()) for number in range(5)]
     first = get(page, "/api/v1/messages", limit=2)

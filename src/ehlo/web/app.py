@@ -99,6 +99,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
     Endpoint("POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",)),
     Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
+    Endpoint("GET", "/livez", messages.alive, "text/plain"),
+    Endpoint("GET", "/readyz", messages.ready, "text/plain"),
     Endpoint("GET", "/view/{id}.html", messages.view_html, "text/html"),
     Endpoint("GET", "/view/{id}.txt", messages.view_text, "text/plain"),
     Endpoint("GET", "/", _file("index.html", "text/html", "The page."), "text/html"),

@@ -39,7 +39,7 @@ _INERT = {"link": "basefont", "frame": "basefont", "iframe": "noembed"}
 
 def message_to_json(stored: Stored) -> JsonObject:
     """A message as a line in the list."""
-    summary = {name: value for name, value in stored.summary.items() if name != "Date"}
+    summary = _with_blind_copies({name: value for name, value in stored.summary.items() if name != "Date"}, stored)
     return {
         "ID": stored.id,
         **summary,
@@ -51,6 +51,13 @@ def message_to_json(stored: Stored) -> JsonObject:
         "Session": stored.session,
         "Envelope": _envelope(stored),
     }
+
+
+def _with_blind_copies(people: JsonObject, stored: Stored) -> JsonObject:
+    """Whom the envelope alone names got a blind copy; Mailpit says so, too."""
+    named = {who["Address"].lower() for field in ("To", "Cc", "Bcc") for who in people.get(field, ())}
+    blind = [address for address in dict.fromkeys(stored.recipients) if address.lower() not in named]
+    return {**people, "Bcc": [*people.get("Bcc", ()), *({"Name": "", "Address": address} for address in blind)]}
 
 
 def _envelope(stored: Stored) -> JsonObject:
@@ -146,6 +153,16 @@ def info(request: Request) -> Response:
     )
 
 
+def alive(_: Request) -> Response:
+    """Whether the lab runs."""
+    return PlainTextResponse("ok")
+
+
+def ready(_: Request) -> Response:
+    """Whether the lab takes mail: it does as soon as it answers here."""
+    return PlainTextResponse("ok")
+
+
 def webui(request: Request) -> Response:
     """What the page of Mailpit asks for first."""
     release = context_of(request).release
@@ -231,11 +248,12 @@ def message(request: Request) -> Response:
     if not stored.read:
         store.mark([stored.id], read=True)
         context_of(request).feed.messages_changed()
-    letter = letter_to_json(read_letter(raw))
+    letter = _with_blind_copies(letter_to_json(read_letter(raw)), stored)
     return Json(
         {
             "ID": stored.id,
             **letter,
+            "ReturnPath": letter["ReturnPath"] or stored.sender,
             "Date": letter["Date"] or datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
             "Tags": list(stored.tags),
             "Size": stored.size,
