@@ -29,6 +29,22 @@ def said(software: str, rule: str, text: str, **fields: object) -> Said:
 
 SAID = (
     # Python.
+    said("smtplib", "body-not-ascii", r"""
+Traceback (most recent call last):
+  File "/srv/app/mail.py", line 9, in <module>
+    server.sendmail(sender, to, message)
+  File "/usr/lib/python3.12/smtplib.py", line 876, in sendmail
+    msg = _fix_eols(msg).encode('ascii')
+          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+UnicodeEncodeError: 'ascii' codec can't encode character '\xfc' in position 43: ordinal not in range(128)
+""", error="body-not-ascii", stage="message"),
+    said("smtplib", "sender-needs-smtputf8", r"""
+  File "/usr/lib/python3.12/smtplib.py", line 540, in mail
+    self.putcmd("mail", "FROM:%s%s" % (quoteaddr(sender), optionlist))
+  File "/usr/lib/python3.12/smtplib.py", line 357, in send
+    s = s.encode(self.command_encoding)
+UnicodeEncodeError: 'ascii' codec can't encode character '\xfc' in position 12: ordinal not in range(128)
+""", error="smtputf8-not-offered"),
     said("smtplib", "gmail-password-login", r"""
 Traceback (most recent call last):
   File "/srv/app/mail.py", line 12, in <module>
@@ -37,6 +53,17 @@ Traceback (most recent call last):
     raise last_exception
 smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password required.\n5.7.9  See there - gsmtp')
 """, code=534, status="5.7.9", stage="auth"),
+    said("nodemailer", "no-recipient-given", "Error: No recipients defined", error="no-recipient-given"),
+    said("wordpress", "no-recipient-given",
+         "wp_mail() failed: You must provide at least one recipient email address.", error="no-recipient-given"),
+    said("phpmailer", "php-mail-failed", "Mailer Error: Could not instantiate mail function."),
+    said("wordpress", "php-mail-failed", "The email could not be sent.\nPossible reason: your host may have disabled the"
+         " mail() function. WordPress", error="php-mail-failed"),
+    said("", "php-mail-failed", 'PHP Warning:  mail(): Failed to connect to mailserver at "localhost" port 25, verify'
+         ' your "SMTP" and "smtp_port" setting in php.ini or use ini_set()', error="php-mail-failed"),
+    said("phpmailer", "message-not-built", "Mailer Error: Could not access file: /tmp/x.pdf"),
+    said("phpmailer", "message-not-built", "Mailer Error: Message body empty"),
+    said("phpmailer", "php-extension-missing", "Mailer Error: Extension missing: openssl"),
     said("smtplib", "credentials-wrong",
          "SMTPAuthenticationError: (535, b'5.7.8 Error: authentication failed: UGFzc3dvcmQ6')", code=535, stage="auth"),
     said("smtplib", "recipient-unknown",

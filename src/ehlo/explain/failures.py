@@ -145,9 +145,19 @@ _WORDS = (
     _Words(r"smtp: wrong host name|\bwrong host name\b", "login-impossible", stage="auth"),
     _Words(r"No recipients defined|at least one recipient email|All recipients? (?:is|are) missing|no recipients? found"
            r"|must have (?:at least one|a) (?:recipient|\"To\")|Email \"to\" field is missing"
-           r"|A recipient must be specified|The SMTP host was not specified|No recipient addresses",
-           "not-sent", stage="rcpt"),
-    _Words(r"can't encode character|SMTPUTF8 (?:extension )?(?:is )?(?:not supported|required)"
+           r"|A recipient must be specified|No recipient addresses",
+           "no-recipient-given", stage="rcpt"),
+    _Words(r"The SMTP host was not specified", "host-not-given", stage="dns"),
+    _Words(r"Could not instantiate mail function|\bmail\(\) has been disabled|undefined function mail\(\)"
+           r"|disabled the mail\(\) function|mail\(\): Failed to connect to mailserver"
+           r"|\bmail\(\): Could not execute mail delivery program", "php-mail-failed", stage="connect"),
+    _Words(r"(?:Mailer Error: |^)Extension missing: ", "php-extension-missing", stage="connect"),
+    _Words(r"(?:Mailer Error: |Exception: |^)(?:Message body empty|Could not access file: "
+           r"|File Error: Could not open file: )", "message-not-built", stage="message"),
+    # smtplib's own line: a str is the message, which sendmail() wants in ASCII.
+    _Words(r"_fix_eols\(msg\)\.encode\(", "body-not-ascii", stage="message"),
+    _Words(r"'ascii' codec can't encode", "something-not-ascii", stage="message"),
+    _Words(r"\.encode\(self\.command_encoding\)|can't encode character|SMTPUTF8 (?:extension )?(?:is )?(?:not supported|required)"
            r"|not support the SMTPUTF8|non-ASCII (?:addresses|characters)", "smtputf8-not-offered", stage="mail"),
     # The name.
     _Words(r"no address associated with|nodename nor servname|EAI_NODATA|has no address|EAI_ADDRFAMILY"

@@ -40,7 +40,8 @@ PROGRAMS = _table(
                 r"|\[(?:Errno|WinError) -?\d+\]|\[SSL: [A-Z_]+\]|File \"[^\n\"]{1,300}\.py\""),
     ("symfony", r"Symfony\\|Swift_|Expected response code|Connection could not be established with host"
                 r"|Failed to authenticate on SMTP server|Unable to connect with STARTTLS"),
-    ("phpmailer", r"PHPMailer|\bSMTP Error: |\bSMTP ERROR: [\w ]{2,20} failed"
+    ("phpmailer", r"PHPMailer|\bMailer Error: |Could not instantiate mail function"
+                  r"|\bSMTP Error: |\bSMTP ERROR: [\w ]{2,20} failed"
                   r"|SMTP connect\(\) failed|SMTP server error:"
                   r"|The following (?:recipients|From address)"
                   r" failed|Failed to connect to server|stream_socket_enable_crypto"
