@@ -316,8 +316,17 @@ EXIM = (
         f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup defer (-1): host lookup did not complete",
     ),
     (
-        "out 0 - - recipient-unknown nobody@example.com -",
+        "out not-routed - rcpt not-routed nobody@example.com -",
         f"{X} 1t7abc-000Abc-2D ** nobody@example.com: Unrouteable address",
+    ),
+    (
+        "out not-routed - rcpt not-routed bob@nodomain.invalid -",
+        f"{X} 1t7abc-000Abc-2D ** bob@nodomain.invalid R=dnslookup: Unrouteable address",
+    ),
+    (
+        "out 550 5.1.1 rcpt recipient-unknown e@example.net -",
+        f"{X} 1t7abc-000Abc-2D ** e@example.net R=localuser T=dovecot_lmtp: LMTP error after RCPT TO:<e@example.net>:"
+        " 550 5.1.1 <e@example.net> User doesn't exist: e@example.net",
     ),
     (
         "out expired - connect * user@example.com -",

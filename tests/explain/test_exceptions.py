@@ -53,6 +53,14 @@ Traceback (most recent call last):
     raise last_exception
 smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password required.\n5.7.9  See there - gsmtp')
 """, code=534, status="5.7.9", stage="auth"),
+    said("thunderbird", "starttls-not-offered",
+         "Unable to establish a secure link with Outgoing server (SMTP) mail.example.com using STARTTLS since it doesn't"
+         " advertise that feature. Switch off STARTTLS for that server or contact your service provider.",
+         error="starttls-not-offered", stage="starttls"),
+    said("thunderbird", "credentials-wrong",
+         "Sending of the message failed.\nUnable to authenticate to Outgoing server (SMTP) mail.example.com. Please"
+         " check the password and verify the 'Authentication Method' in 'Account Settings | Outgoing server (SMTP)'.",
+         code=535, stage="auth"),
     said("nodemailer", "no-recipient-given", "Error: No recipients defined", error="no-recipient-given"),
     said("wordpress", "no-recipient-given",
          "wp_mail() failed: You must provide at least one recipient email address.", error="no-recipient-given"),
@@ -177,7 +185,7 @@ Error: Invalid login: 535-5.7.8 Username and Password not accepted. For more inf
          "Error: 140735:error:1408F10B:SSL routines:ssl3_get_record:wrong version number:ssl3_record.c:332: {\n"
          "  library: 'SSL routines',\n  reason: 'wrong version number',\n  code: 'ESOCKET',\n  command: 'CONN'\n}",
          error="tls-failed"),
-    said("nodemailer", "certificate-unknown-issuer",
+    said("nodemailer", "certificate-unknown-root",
          "Error: self signed certificate in certificate chain\n    at TLSSocket.onConnectSecure (node:_tls_wrap:1)"
          " {\n  code: 'ESOCKET',\n  command: 'CONN'\n}", certificate="unknown-root"),
     said("nodemailer", "certificate-wrong-name",

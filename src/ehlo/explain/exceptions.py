@@ -133,6 +133,8 @@ _ANSWERS = (
     _answer("symfony", rf"Expected response code \"?(?P<stage>\d{{3}})(?:[/\d]{{0,20}})\"? but got code \"?\d{{3}}\"?,"
             rf" with message \"{_REPLY}"),
     _answer("symfony", r"(?P<text>Failed to authenticate on SMTP server with username)", "auth", 535),
+    # Thunderbird.
+    _answer("thunderbird", r"(?P<text>Unable to authenticate to Outgoing server \(SMTP\))", "auth", 535),
     # JavaMail.
     _answer("javamail", rf"\b(?:SMTP)?(?P<stage>AddressFailed|SenderFailed|SendFailed"
                         rf"|AuthenticationFailed)Exception: {_REPLY}"),

@@ -127,7 +127,7 @@ _WORDS = (
            r"|TLS required but neither|Requested SSL level failed|STARTTLS not (?:supported|offered|available)"
            r"|does not support STARTTLS|STARTTLS is not (?:available|supported|advertised)"
            r"|STARTTLS support not advertised"
-           r"|Host did not advertise STARTTLS|Cannot negotiate STARTTLS|Didn't find STARTTLS in server response",
+           r"|using STARTTLS since it doesn't advertise|Host did not advertise STARTTLS|Cannot negotiate STARTTLS|Didn't find STARTTLS in server response",
            "starttls-not-offered", stage="starttls"),
     _Words(r"SMTP AUTH extension (?:is )?not supported|doesn't support AUTH|does not support (?:SMTP )?auth"
            r"|Host did not advertise any auth|Server doesn't support AUTH|authentication is not supported"

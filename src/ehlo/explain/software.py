@@ -70,6 +70,7 @@ PROGRAMS = _table(
     ("perl", r"Net::(?:SMTP|Cmd)\b| at \S{1,200}\.p[lm] line \d+"),
     ("msmtp", r"\bmsmtp: "),
     ("ssmtp", r"\bssmtp: |\bsSMTP\b"),
+    ("thunderbird", r"\bOutgoing server \(SMTP\)"),
     ("curl", r"\bcurl: \(\d+\)|\bcURL error \d+"),
     ("swaks", r"^\*\*\* (?:Error|TLS startup|No auth)"),
     ("lettre", r"\blettre\b|(?:permanent|transient) error \(\d|PermanentNegativeCompletion"
