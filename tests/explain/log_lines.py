@@ -253,6 +253,19 @@ POSTFIX = (
         f"{P}/smtpd[123]: warning: Connection rate limit exceeded: 61 from unknown[198.51.100.1] for service smtp",
     ),
     (
+        "in milter-unreachable - mail filter-unavailable - -",
+        f"{P}/smtpd[123]: warning: connect to Milter service inet:localhost:8891: Connection refused",
+    ),
+    (
+        "in sasl-unreachable - connect login-not-set-up - -",
+        f"{P}/smtpd[123]: warning: SASL: Connect to private/auth failed: No such file or directory",
+    ),
+    (
+        "out no-such-socket 4.4.1 connect no-such-socket user@example.com private/dovecot-lmtp",
+        f"{P}/lmtp[123]: 4A4A00Bc012345: to=<user@example.com>, relay=none, delay=0.1, delays=0.1/0/0/0, dsn=4.4.1,"
+        " status=deferred (connect to mail.example.com[private/dovecot-lmtp]: No such file or directory)",
+    ),
+    (
         "in client-lost - banner * - 198.51.100.1",
         f"{P}/postscreen[123]: HANGUP after 0.5 from [198.51.100.1]:41234 in tests before SMTP handshake",
     ),

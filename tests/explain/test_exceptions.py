@@ -54,8 +54,8 @@ Traceback (most recent call last):
 smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password required.\n5.7.9  See there - gsmtp')
 """, code=534, status="5.7.9", stage="auth"),
     said("thunderbird", "starttls-not-offered",
-         "Unable to establish a secure link with Outgoing server (SMTP) mail.example.com using STARTTLS since it doesn't"
-         " advertise that feature. Switch off STARTTLS for that server or contact your service provider.",
+         "Unable to establish a secure link with Outgoing server (SMTP) mail.example.com using STARTTLS since it"
+         " doesn't advertise that feature. Switch off STARTTLS for that server or contact your service provider.",
          error="starttls-not-offered", stage="starttls"),
     said("thunderbird", "credentials-wrong",
          "Sending of the message failed.\nUnable to authenticate to Outgoing server (SMTP) mail.example.com. Please"
@@ -65,8 +65,20 @@ smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password req
     said("wordpress", "no-recipient-given",
          "wp_mail() failed: You must provide at least one recipient email address.", error="no-recipient-given"),
     said("phpmailer", "php-mail-failed", "Mailer Error: Could not instantiate mail function."),
-    said("wordpress", "php-mail-failed", "The email could not be sent.\nPossible reason: your host may have disabled the"
-         " mail() function. WordPress", error="php-mail-failed"),
+    said("wordpress", "php-mail-failed",
+         "The email could not be sent.\nPossible reason: your host may have disabled the mail() function. WordPress",
+         error="php-mail-failed"),
+    said("", "filter-unavailable", "warning: connect to Milter service inet:localhost:8891: Connection refused",
+         error="milter-unreachable"),
+    said("", "no-such-socket", "connect to mail.example.com[private/dovecot-lmtp]: No such file or directory",
+         error="no-such-socket", server="private/dovecot-lmtp"),
+    said("", "login-not-set-up", "warning: SASL: Connect to private/auth failed: No such file or directory"),
+    said("postfix", "no-common-mechanism", "SASL authentication failed; cannot authenticate to server mail.example.com"
+         "[192.0.2.1]: no mechanism available", error="no-common-mechanism", stage="auth"),
+    said("postfix", "no-common-mechanism", "warning: SASL authentication failure: No worthy mechs found"),
+    said("", "mailer-not-running", "postdrop: warning: unable to look up public/pickup: No such file or directory"),
+    said("", "message-cut", "SMTP timeout after end of data (12345 bytes written)", error="timed-out",
+         stage="message"),
     said("", "php-mail-failed", 'PHP Warning:  mail(): Failed to connect to mailserver at "localhost" port 25, verify'
          ' your "SMTP" and "smtp_port" setting in php.ini or use ini_set()', error="php-mail-failed"),
     said("phpmailer", "message-not-built", "Mailer Error: Could not access file: /tmp/x.pdf"),

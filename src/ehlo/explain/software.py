@@ -71,6 +71,8 @@ PROGRAMS = _table(
     ("msmtp", r"\bmsmtp: "),
     ("ssmtp", r"\bssmtp: |\bsSMTP\b"),
     ("thunderbird", r"\bOutgoing server \(SMTP\)"),
+    ("postfix", r"SASL authentication failed; cannot authenticate to server"
+                r"|SASL authentication failure: No worthy mechs"),
     ("curl", r"\bcurl: \(\d+\)|\bcURL error \d+"),
     ("swaks", r"^\*\*\* (?:Error|TLS startup|No auth)"),
     ("lettre", r"\blettre\b|(?:permanent|transient) error \(\d|PermanentNegativeCompletion"
