@@ -253,6 +253,27 @@ def shown(paste: Paste) -> str:
     return stream.getvalue()
 
 
+def rules_of(text: str) -> list[str]:
+    return [found.rule for found in verdict_on(text)[1].findings]
+
+
+def test_what_rewrites_the_greeting_comes_before_what_it_refuses() -> None:
+    session = [*TELNET_UP, "220 **************", "EHLO here.org", "500 unrecognized"]
+    assert rules_of(lines(session)) == ["firewall-rewrites", "command-unknown"]
+
+
+def test_helo_after_an_ehlo_that_is_not_known_is_no_failure() -> None:
+    session = [*TELNET_UP, "220 mail.example.com", "EHLO here.org", "502 unimplemented", "HELO here.org", "250 hello"]
+    assert rules_of(lines(session)) == ["helo-only"]
+    refused = [*session[:-3], "550 5.7.1 you are not welcome", *session[-2:]]
+    assert "helo-only" not in rules_of(lines(refused))
+
+
+def test_a_host_that_nobody_named_is_not_named() -> None:
+    (finding,) = verdict_on("telnet: Unable to connect to remote host: Connection refused\n")[1].findings
+    assert finding.title == "Nothing answers at the address: the connection was refused"
+
+
 @pytest.mark.parametrize("it", PASTED, ids=lambda it: it.name)
 def test_each_paste(it: Pasted) -> None:
     paste, verdict = verdict_on(it.text)
