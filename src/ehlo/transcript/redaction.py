@@ -151,7 +151,9 @@ def stray_response(text: str) -> tuple[str, str] | None:
         return None
     if len(rest) == 2 and rest[0].upper() in _mechanism_names():
         return f"{verb} {rest[0]} ", rest[1].strip()
-    return (f"{verb} ", " ".join(rest).strip()) if verb.upper().endswith(_mechanism_names()) else None
+    # PASS is how a password is told to a server of POP3 (RFC 1939 §7), and typed to one of SMTP by mistake.
+    is_secret = verb.upper() == "PASS" or verb.upper().endswith(_mechanism_names())
+    return (f"{verb} ", " ".join(rest).strip()) if is_secret else None
 
 
 @cache
