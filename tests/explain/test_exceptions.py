@@ -77,7 +77,7 @@ smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password req
          "[192.0.2.1]: no mechanism available", error="no-common-mechanism", stage="auth"),
     said("postfix", "no-common-mechanism", "warning: SASL authentication failure: No worthy mechs found"),
     said("", "mailer-not-running", "postdrop: warning: unable to look up public/pickup: No such file or directory"),
-    said("", "message-cut", "SMTP timeout after end of data (12345 bytes written)", error="timed-out",
+    said("", "message-unanswered", "SMTP timeout after end of data (12345 bytes written)", error="timed-out",
          stage="message"),
     said("", "php-mail-failed", 'PHP Warning:  mail(): Failed to connect to mailserver at "localhost" port 25, verify'
          ' your "SMTP" and "smtp_port" setting in php.ini or use ini_set()', error="php-mail-failed"),
