@@ -169,7 +169,14 @@ def _condition(when: Mapping[str, Any], field_of: Mapping[str, str]) -> Conditio
             values[field] = flag(when, name)
         elif field in ("wait", "within", "probability"):
             values[field] = number(when, name)
-        elif field in ("larger", "first", "nth", "every", "after"):
+            if field == "within" and not values[field]:
+                raise ScenarioError(f"{name} is a number above 0.")
+        elif field in ("first", "nth", "every"):
+            # 0 stands for what was not said, and would mean "always".
+            if isinstance(when[name], int | float) and when[name] < 1:
+                raise ScenarioError(f"{name} is a number from 1 on.")
+            values[field] = whole(when, name)
+        elif field in ("larger", "after"):
             values[field] = whole(when, name)
         else:
             values[field] = _pattern(name, text(when, name), check_expression if field == "text" else check_pattern)
