@@ -11,6 +11,7 @@ import signal
 import smtplib
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import threading
@@ -81,6 +82,10 @@ def send(port: int, to: str = "recipient@example.com", subject: str = "hello", l
         if login:
             smtp.login(*login.split(":"))
         smtp.sendmail("a@here.example", [to], f"Subject: {subject}\r\n\r\nFrom here\r\n")
+
+
+def mode(path: Path | str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
 
 
 def test_list() -> None:
@@ -217,10 +222,13 @@ def test_logins() -> None:
 
 def test_a_client_shows_its_certificate(tmp_path: Path) -> None:
     certificate = str(tmp_path / "alice.pem")
+    # What is there of an earlier run may be read by everybody.
+    (tmp_path / "alice.pem").touch(0o644)
     options = ["--user", "alice:x", "--mechanism", "EXTERNAL", "--client-cert-out", certificate]
     with lab(*options, "--ca-out", str(tmp_path / "ca.pem")) as it:
         target = [f"127.0.0.1:{it.port()}", "--ca-file", str(tmp_path / "ca.pem"), "--user", "alice"]
         words = [*EHLO, "check", *target, "--auth", "EXTERNAL", "-q", "-f", "a@b.example", "-t", "x@y.example"]
+        assert mode(certificate) == 0o600
         assert subprocess.run([*words, "--cert", certificate], timeout=60).returncode == 0
         assert subprocess.run(words, timeout=60).returncode == 16
 
@@ -250,6 +258,8 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
     with lab("--store", store, "--export", str(tmp_path / "folder") + "/", "--keep", "1") as it:
         it.stop()
     assert len(mailbox.Maildir(tmp_path / "folder")) == 1
+    written = [tmp_path / "out.mbox", *(tmp_path / "folder" / "new").iterdir()]
+    assert [mode(path) for path in written] == [0o600] * 2
 
 
 def test_the_page_and_its_port() -> None:

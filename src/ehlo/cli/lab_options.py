@@ -158,4 +158,4 @@ def write_certificates(args: argparse.Namespace, lab: Lab) -> None:
         if not lab.policy.users:
             raise UsageError("--client-cert-out is for a user: --user NAME:PASSWORD.")
         user = lab.authority.issue(host=next(iter(lab.policy.users)))
-        write_file(args.client_cert_out, "certificate", user.key + user.certificate)
+        write_file(args.client_cert_out, "certificate", user.key + user.certificate, private=True)
