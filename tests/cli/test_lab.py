@@ -242,6 +242,9 @@ def test_doors() -> None:
         with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
             proxied.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 25\r\n")
             assert proxied.recv(100).startswith(b"220 ")
+        with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
+            proxied.sendall(b"PROXY TCP4 bad\r\n")
+            assert proxied.recv(100) == b""
 
 
 def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
