@@ -290,6 +290,33 @@ def test_exec() -> None:
     assert subprocess.run([*EHLO, "lab", "--exec", killed], timeout=60).returncode == 143
 
 
+HAS_IPV6 = Path("/proc/net/if_inet6").exists() and bool(Path("/proc/net/if_inet6").read_text())
+
+
+@pytest.mark.parametrize(
+    ("listen", "shown", "reached"),
+    [
+        ("0.0.0.0", "0.0.0.0", "127.0.0.1"),
+        pytest.param("::1", "[::1]", "[::1]", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")),
+        pytest.param("::", "[::]", "[::1]", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")),
+    ],
+)
+def test_the_addresses_that_are_shown_can_be_used(listen: str, shown: str, reached: str) -> None:
+    with lab("--listen", listen, "--http", "0", "--lmtp-port", "0") as it:
+        assert re.search(rf" listens on {re.escape(shown)}:\d+$", it.lines[0])
+        assert re.fullmatch(rf"LMTP: {re.escape(shown)}:\d+", it.lines[1])
+        command = it.lines[-1].removeprefix("try:  ehlo ").split()
+        assert re.fullmatch(rf"{re.escape(reached)}:\d+", command[1])
+        assert subprocess.run([*EHLO, *command, "--insecure", "-q"], timeout=60).returncode == 0
+        page = it.lines[2].removeprefix("the page: ")
+        assert page.startswith(f"http://{reached}:")
+        with urllib.request.urlopen(f"{page}/api/v1/messages") as answer:
+            assert json.load(answer)["messages"] == []
+    program = "import os; print(os.environ['SMTP_HOST'], os.environ['EHLO_LAB_URL'])"
+    done = ehlo("--listen", listen, "--exec", f'{sys.executable} -c "{program}"')
+    assert re.fullmatch(rf"{re.escape(reached.strip('[]'))} http://{re.escape(reached)}:\d+\n", done.stdout)
+
+
 def test_chance_is_repeatable() -> None:
     def outcomes(seed: str) -> list[bool]:
         out = []

@@ -195,20 +195,21 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
 
 
 def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
-    smtp = f"{lab.host}:{lab.ports['smtp']}"
-    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(smtp)}")
+    host, reached_at = _in_url(lab.host), _in_url(lab.reached_at)
+    smtp = lab.ports["smtp"]
+    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(f'{host}:{smtp}')}")
     names = {"smtps": "with TLS from the start", "lmtp": "LMTP", "proxy": "behind a proxy"}
     for door, port in lab.ports.items():
         if door in names:
-            print(f"{names[door]}: {style.bold(f'{lab.host}:{port}')}")
+            print(f"{names[door]}: {style.bold(f'{host}:{port}')}")
     if web is not None:
-        print(f"the page: {style.bold(f'http://{_in_url(lab.host)}:{web.port}')}")
+        print(f"the page: {style.bold(f'http://{reached_at}:{web.port}')}")
     if lab.scenario is not None and lab.scenario.name:
         print(safe(f"scenario {lab.scenario.name}: {lab.scenario.title}"))
     mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes))
     print(style.dim(safe(f"mailboxes: {mailboxes}")))
     recipient = min(lab.policy.mailboxes, default="recipient@example.com")
-    print(style.dim(safe(f"try:  ehlo check {smtp} -f sender@yourdomain.com -t {recipient}")))
+    print(style.dim(safe(f"try:  ehlo check {reached_at}:{smtp} -f sender@yourdomain.com -t {recipient}")))
     sys.stdout.flush()
 
 
@@ -257,7 +258,8 @@ async def _execute(command: str, lab: Lab, web: WebServer | None, stop: asyncio.
     with tempfile.TemporaryDirectory(prefix="ehlo-lab-") as folder:
         authority = Path(folder, "ca.pem")
         authority.write_bytes(lab.identity.authority)  # noqa: ASYNC240 - it is small, and nothing runs yet
-        environment = {**os.environ, **lab.environment(authority, f"http://{lab.host}:{web.port}" if web else "")}
+        page = f"http://{_in_url(lab.reached_at)}:{web.port}" if web else ""
+        environment = {**os.environ, **lab.environment(authority, page)}
         try:
             process = await asyncio.create_subprocess_exec(*shlex.split(command), env=environment)
         except (OSError, ValueError) as error:

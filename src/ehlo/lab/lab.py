@@ -213,14 +213,17 @@ class Lab:
         for watcher in self._watchers:
             watcher.scenario_changed()
 
+    @property
+    def reached_at(self) -> str:
+        """The host at which programs on this machine reach it: who listens everywhere is also reached here."""
+        return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
     def environment(self, authority: Path, url: str = "") -> dict[str, str]:
         """Variables that tell programs where the lab is, those of Django, Flask-Mail and Laravel among them.
 
         `authority` is a file with the certificate of the lab's authority, `url` the page's, if there is one.
         """
-        # Whoever listens everywhere is reached here.
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        port = str(self.ports["smtp"])
+        host, port = self.reached_at, str(self.ports["smtp"])
         return {
             "EHLO_LAB_HOST": host,
             "EHLO_LAB_PORT": port,
