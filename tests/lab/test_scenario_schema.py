@@ -337,6 +337,14 @@ def test_what_it_refuses_cannot_be_used(text: str) -> None:
     assert str(caught.value).endswith(".")
 
 
+def test_an_empty_list_is_none() -> None:
+    nobody = parse_scenario("x", "[policy]\nmailboxes = []").policy
+    assert (nobody.mailboxes, nobody.domains) == (frozenset(), {"example.com"})
+    assert parse_scenario("x", "[policy]\ndomains = []").policy.domains == frozenset()
+    assert parse_scenario("x", "[policy]\nmechanisms = []\nusers = { a = 'b' }").policy.offered == ()
+    assert parse_scenario("x", "").policy == Policy()
+
+
 RIGHT = (
     "",
     "title = 'nothing else'",

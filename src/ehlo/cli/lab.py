@@ -206,7 +206,7 @@ def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
         print(f"the page: {style.bold(f'http://{reached_at}:{web.port}')}")
     if lab.scenario is not None and lab.scenario.name:
         print(safe(f"scenario {lab.scenario.name}: {lab.scenario.title}"))
-    mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes))
+    mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes)) or "none"
     print(style.dim(safe(f"mailboxes: {mailboxes}")))
     recipient = min(lab.policy.mailboxes, default="recipient@example.com")
     print(style.dim(safe(f"try:  ehlo check {reached_at}:{smtp} -f sender@yourdomain.com -t {recipient}")))

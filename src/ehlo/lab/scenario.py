@@ -156,12 +156,15 @@ def _policy(value: Any) -> Policy:
     only(value, Policy._fields, "policy")
     flags = [name for name, default in Policy()._asdict().items() if isinstance(default, bool)]
     policy = Policy()._replace(**cast(Any, {name: flag(value, name) for name in flags}))
-    if mailboxes := _addresses(value, "mailboxes"):
-        domains = frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes)
-        policy = policy._replace(mailboxes=frozenset(mailboxes), domains=domains)
-    if given := words(value, "domains"):
-        policy = policy._replace(domains=frozenset(_domain(word) for word in given))
-    if mechanisms := words(value, "mechanisms"):
+    # An empty list is one that was given: there is none.
+    if "mailboxes" in value:
+        mailboxes = frozenset(_addresses(value, "mailboxes"))
+        domains = frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes) or policy.domains
+        policy = policy._replace(mailboxes=mailboxes, domains=domains)
+    if "domains" in value:
+        policy = policy._replace(domains=frozenset(_domain(word) for word in words(value, "domains")))
+    if "mechanisms" in value:
+        mechanisms = words(value, "mechanisms")
         for word in mechanisms:
             if word not in SERVER_MECHANISMS:
                 raise ScenarioError(f"there is no mechanism {word}: {', '.join(SERVER_MECHANISMS)}.")
