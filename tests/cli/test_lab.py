@@ -110,7 +110,13 @@ def test_list() -> None:
         (["--http", "many"], "--http many: a port, or off."),
         (["--user", "alice"], "--user alice: the form is NAME:PASSWORD."),
         (["--mechanism", "MAGIC"], "--mechanism MAGIC: there are"),
-        (["--max-size", "0"], "A limit is a number above 0, not 0."),
+        (["--max-size", "0"], "--max-size 0: it is a number above 0."),
+        (["--max-sessions", "-1"], "--max-sessions -1: it is a number above 0."),
+        (["--mailbox", "nope"], "--mailbox nope: it is no mail address: there is no @ with a domain behind it."),
+        (["--mailbox", "postmaster"], "--mailbox postmaster: it has no domain."),
+        (["--mailbox", "<>"], "--mailbox <>: it has no domain."),
+        (["--mailbox", ""], "--mailbox: there is no address."),
+        (["--refuse-sender", "a b@c.example"], "--refuse-sender a b@c.example: it is no mail address: "),
         (["--durable"], "--durable is for a store in a file: --store FILE."),
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
         (["--no-capture", "--export", "x"], "--no-capture keeps nothing"),
@@ -129,7 +135,7 @@ def test_list() -> None:
         (["--keep", "0"], "--keep 0: it is a number above 0."),
         (["--keep-size", "-1"], "--keep-size -1: it is a number above 0."),
         (["--keep-hours", "nan"], "--keep-hours nan: it is a number above 0."),
-        (["--idle", "nan"], "A limit is a number above 0, not nan."),
+        (["--idle", "nan"], "--idle nan: it is a number above 0."),
         (["--exec", ""], "--exec: there is no command."),
         (["--json"], "--json goes with --list."),
         (["--export", "/nope/x.mbox"], "--export /nope/x.mbox: it cannot be written: No such file or directory."),
@@ -185,10 +191,12 @@ def test_a_lab_that_does_not_start_exports_nothing(tmp_path: Path) -> None:
 
 def test_a_wrong_scenario_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[faults]]\nstage = "rcpt"\ndo = { repl = "450 x" }\n')
+    file.write_text(
+        '[[faults]]\nstage = "mail"\ndo = { close = true }\n[[faults]]\nstage = "rcpt"\ndo = { repl = "450 x" }\n'
+    )
     done = ehlo("--scenario", str(file))
     assert done.returncode == 2
-    assert "The scenario mine: do has no key repl" in done.stderr
+    assert "The scenario mine: fault 2 (rcpt): do has no key repl" in done.stderr
 
 
 def test_a_scenario_of_ones_own(tmp_path: Path) -> None:

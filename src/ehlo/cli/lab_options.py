@@ -7,7 +7,7 @@ import ssl
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.files import read_file, write_file
-from ehlo.cli.options import path_from, target_from
+from ehlo.cli.options import target_from
 from ehlo.lab.authority import Identity, first_certificate, server_context
 from ehlo.lab.lab import Lab
 from ehlo.lab.persona import Persona, load_persona
@@ -15,6 +15,7 @@ from ehlo.lab.policy import Policy
 from ehlo.lab.query import check_query
 from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, check_host, load_scenario
 from ehlo.lab.store import Keep, Store, StoreError, TagRule
+from ehlo.smtp.address import AddressError, Path, parse_path
 from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 
 
@@ -29,7 +30,14 @@ def check_options(args: argparse.Namespace) -> None:
             target_from(args.release)
         except UsageError as error:
             raise UsageError(f"--release {args.release}: {error}") from None
-    for option, value in (("--keep", args.keep), ("--keep-size", args.keep_size), ("--keep-hours", args.keep_hours)):
+    for option, value in (
+        ("--max-size", args.max_size),
+        ("--max-sessions", args.max_sessions),
+        ("--idle", args.idle),
+        ("--keep", args.keep),
+        ("--keep-size", args.keep_size),
+        ("--keep-hours", args.keep_hours),
+    ):
         if value is not None and not 0 < value < 1e12:
             raise UsageError(f"{option} {value:g}: it is a number above 0.")
 
@@ -68,12 +76,10 @@ def policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
     for name in mechanisms:
         if name not in SERVER_MECHANISMS:
             raise UsageError(f"--mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}.")
-    senders = frozenset(path_from(sender, "sender").address.lower() for sender in args.refuse_sender)
+    senders = frozenset(_path("--refuse-sender", sender).address.lower() for sender in args.refuse_sender)
     limits = policy.limits
     for name, value in (("size", args.max_size), ("sessions", args.max_sessions), ("idle", args.idle)):
         if value is not None:
-            if not 0 < value < 1e12:
-                raise UsageError(f"A limit is a number above 0, not {value:g}.")
             limits = limits._replace(**{name: value})
     policy = policy._replace(
         any_recipient=policy.any_recipient or args.any_recipient,
@@ -86,8 +92,24 @@ def policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
     )
     if not args.mailbox:
         return policy
-    mailboxes = frozenset(path_from(mailbox, "recipient").address.lower() for mailbox in args.mailbox)
+    mailboxes = frozenset(_mailbox(mailbox) for mailbox in args.mailbox)
     return policy._replace(mailboxes=mailboxes, domains=frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes))
+
+
+def _path(option: str, word: str) -> Path:
+    if not word.strip():
+        raise UsageError(f"{option}: there is no address.")
+    try:
+        return parse_path(word.strip(), brackets=False)
+    except AddressError as error:
+        raise UsageError(f"{option} {word}: it is no mail address: {error.why}.") from None
+
+
+def _mailbox(word: str) -> str:
+    mailbox = _path("--mailbox", word).mailbox
+    if mailbox is None or mailbox.domain is None:
+        raise UsageError(f"--mailbox {word}: it has no domain.")
+    return f"{mailbox.unquoted}@{mailbox.domain}".lower()
 
 
 def identity_from(args: argparse.Namespace) -> Identity | None:

@@ -125,9 +125,18 @@ def _scenario(name: str, value: dict[str, Any]) -> Scenario:
         persona,
         check_host(text(value, "host")) if "host" in value else "",
         _policy(value.get("policy", {})),
-        tuple(parse_fault(fault) for fault in faults),
+        tuple(_fault(number, fault) for number, fault in enumerate(faults, 1)),
         whole(value, "seed"),
     )
+
+
+def _fault(number: int, value: Any) -> Fault:
+    try:
+        return parse_fault(value)
+    except ScenarioError as error:
+        stage = value.get("stage") if isinstance(value, dict) else None
+        where = f" ({stage})" if stage in FAULT_STAGES else ""
+        raise ScenarioError(f"fault {number}{where}: {error}") from None
 
 
 def check_host(name: str) -> str:
