@@ -117,6 +117,12 @@ def test_list() -> None:
         (["--mailbox", "<>"], "--mailbox <>: it has no domain."),
         (["--mailbox", ""], "--mailbox: there is no address."),
         (["--refuse-sender", "a b@c.example"], "--refuse-sender a b@c.example: it is no mail address: "),
+        (
+            ["--any-login", "--mechanism", "CRAM-MD5"],
+            "Every login is taken by PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, ANONY",
+        ),
+        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' is neither a host, a host:port"),
+        (["--release", ""], "--release: The target is empty"),
         (["--durable"], "--durable is for a store in a file: --store FILE."),
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
         (["--no-capture", "--export", "x"], "--no-capture keeps nothing"),
@@ -197,6 +203,23 @@ def test_a_wrong_scenario_is_named(tmp_path: Path) -> None:
     done = ehlo("--scenario", str(file))
     assert done.returncode == 2
     assert "The scenario mine: fault 2 (rcpt): do has no key repl" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("policy", "said", "mended"),
+    [
+        ("auth_required = true", "A login is required, and nobody can log in", ["--user", "alice:x"]),
+        ("tls_required = true", "TLS is required, and the persona minimal has no STARTTLS", ["--tls-port", "0"]),
+    ],
+)
+def test_a_scenario_that_nobody_can_satisfy(tmp_path: Path, policy: str, said: str, mended: list[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'persona = "minimal"\n[policy]\n{policy}\n')
+    done = ehlo("--scenario", str(file), "--port", "0", "--http", "off")
+    assert done.returncode == 2
+    assert said in done.stderr
+    with lab("--scenario", str(file), *mended) as it:
+        it.stop()
 
 
 def test_a_scenario_of_ones_own(tmp_path: Path) -> None:

@@ -131,10 +131,13 @@ def test_what_has_an_effect_at_a_stage(stage: Stage) -> None:
         do = {"stall_after": 1, "stall": 1} if name == "stall_after" else {name: SAMPLES[name]}
         agree({"stage": stage, "do": do}, name in ACTIONS_AT[stage])
     for name, field in FILE_WORDS.items():
-        agree({"stage": stage, "when": {name: SAMPLES[name]}, "do": something}, field in CONDITIONS_AT[stage])
+        counted = {"first": 1} if name == "per" else {}
+        agree(
+            {"stage": stage, "when": {name: SAMPLES[name], **counted}, "do": something}, field in CONDITIONS_AT[stage]
+        )
     for key in KEYS:
         known = NEEDED_FOR.get(key, "client") in CONDITIONS_AT[stage]
-        agree({"stage": stage, "when": {"per": [key]}, "do": something}, known)
+        agree({"stage": stage, "when": {"per": [key], "first": 1}, "do": something}, known)
 
 
 FAULT = "[[faults]]\nstage = 'rcpt'\n"
@@ -200,6 +203,8 @@ WRONG = (
     FAULT + "when = { probability = 34 }\ndo = { close = true }",
     FAULT + "when = { probability = -0.1 }\ndo = { close = true }",
     FAULT + "when = { per = ['address'] }\ndo = { close = true }",
+    FAULT + "when = { per = 'to' }\ndo = { close = true }",
+    FAULT + "when = { per = ['to'], probability = 0.5 }\ndo = { close = true }",
     FAULT + "when = { for = '2 s' }\ndo = { close = true }",
     FAULT + "do = { answer = '450 Later' }",
     FAULT + "do = { reply = 'Later' }",

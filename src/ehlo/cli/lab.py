@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
+    check_behaviour,
     check_options,
     identity_from,
     persona_from,
@@ -120,7 +121,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     capture.add_argument("--keep-hours", type=float, metavar="HOURS", help="their age (default: any)")
     capture.add_argument("--tag", metavar="TAG=QUERY", action="append", default=[], help="tag what a search finds")
     capture.add_argument("--export", metavar="FILE|FOLDER/", help="in the end, write an mbox file or a Maildir folder")
-    capture.add_argument("--release", metavar="TARGET", default="", help="where the page may send messages on to")
+    capture.add_argument("--release", metavar="TARGET", help="where the page may send messages on to")
     parser.add_argument("--exec", metavar="COMMAND", help="run a command against the lab, and end with it")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the sessions")
     add_colour_option(parser)
@@ -146,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
         adapt=partial(policy_from, args),
     )
+    check_behaviour(args, lab)
     write_certificates(args, lab)
     gc.enable()
     gc.freeze()
@@ -237,7 +239,7 @@ def _web(lab: Lab, args: argparse.Namespace) -> WebServer | None:
 
     default = 0 if args.exec else DEFAULT_WEB_PORT
     port = _port(None if args.http is None else int(args.http), "--http", default)
-    return WebServer(lab, port, release=args.release, names=frozenset(name.lower() for name in args.http_name))
+    return WebServer(lab, port, release=args.release or "", names=frozenset(name.lower() for name in args.http_name))
 
 
 async def _start_web(lab: Lab, web: WebServer, args: argparse.Namespace) -> None:

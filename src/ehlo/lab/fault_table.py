@@ -25,6 +25,8 @@ from ehlo.smtp.stages import Stage
 SPEAKING = ("reply", "raw", "mangle", "silent", "delay", "pieces", "pause", "hold", "close", "reset", "stall")
 #: What is asked of the times that all else holds.
 COUNTING = ("first", "nth", "every", "after", "rate", "wait", "within", "probability", "per")
+#: Those of them whose counters `per` keeps apart.
+COUNTED = ("first", "nth", "every", "after", "rate", "wait")
 _TRANSACTION = ("sender", "helo", "user", "client", "tls", *COUNTING)
 
 #: What a fault can do at each stage; nothing else has an effect there. The stages are those that faults have.
@@ -183,6 +185,8 @@ def _condition(when: Mapping[str, Any], field_of: Mapping[str, str]) -> Conditio
     condition = Condition(**values)
     if not 0.0 <= condition.probability <= 1.0:
         raise ScenarioError("a probability is a number from 0 to 1.")
+    if condition.per and not any(values.get(field) for field in COUNTED):
+        raise ScenarioError(f"per is for times that are counted: by {', '.join(COUNTED)}.")
     return condition
 
 

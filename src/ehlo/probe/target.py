@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Literal, NamedTuple
 
 from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
@@ -94,7 +95,7 @@ def parse_target(text: str) -> Target:
             raise TargetError(str(error)) from None
         return Target(given, mailbox.domain or "", 25, mx=True, recipient=rest)
     # An IPv6 address without brackets has too many colons to have a port.
-    if rest.count(":") > 1 and not rest.startswith("["):
+    if rest.count(":") > 1 and _is_ipv6(rest):
         return Target(given, rest, DEFAULT_PORTS[scheme], scheme)
     found = _HOST_PORT.fullmatch(rest)
     if not found:
@@ -102,6 +103,14 @@ def parse_target(text: str) -> Target:
     host = found["host"].strip("[]")
     port = _port(given, found["port"]) if found["port"] is not None else DEFAULT_PORTS[scheme]
     return Target(given, host, port, scheme)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def over_lmtp(target: Target) -> Target:
