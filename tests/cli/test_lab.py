@@ -20,6 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from ehlo.lab.authority import make_identity
 
@@ -183,6 +189,14 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert f"--cert {words[0]}, --key {words[1]}: they cannot be used: " in done.stderr
         assert len(done.stderr.splitlines()) == 1
+        assert "ssl.c" not in done.stderr
+    locked = load_pem_private_key(key.read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"sesame")
+    )
+    garbage.write_bytes(locked)
+    done = ehlo("--port", "0", "--http", "off", "--cert", str(own), "--key", str(garbage))
+    assert done.returncode == 2
+    assert f"--key {garbage}: it has a passphrase; " in done.stderr
     with lab("--cert", str(own), "--key", str(key)) as it, smtplib.SMTP("127.0.0.1", it.port()) as smtp:
         assert smtp.starttls(context=TRUSTING)[0] == 220
 
@@ -298,9 +312,10 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
 
 def test_the_page_and_its_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = ehlo("--port", "0", "--http", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        done = ehlo("--port", "0", "--http", str(port))
     assert done.returncode == 2
-    assert "the page cannot listen there" in done.stderr
+    assert done.stderr == f"ehlo lab: --http {port}: the page cannot listen there: Address already in use.\n"
     with lab("--http", "0", "--tag", "hi=subject:hello") as it:
         send(it.port())
         page = it.port("the page")

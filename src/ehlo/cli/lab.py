@@ -28,7 +28,7 @@ from ehlo.cli.lab_options import (
     write_certificates,
 )
 from ehlo.cli.options import add_colour_option
-from ehlo.lab.lab import Door, DoorError, Lab, Watcher
+from ehlo.lab.lab import Door, DoorError, Lab, Watcher, reason_of
 from ehlo.lab.persona import persona_names
 from ehlo.lab.policy import Limits
 from ehlo.lab.scenario import load_scenario, scenario_names
@@ -248,7 +248,7 @@ async def _start_web(lab: Lab, web: WebServer, args: argparse.Namespace) -> None
     except OSError as error:
         if args.http is not None:
             await lab.stop()
-            raise UsageError(f"--http {web.port}: the page cannot listen there: {error.strerror or error}.") from None
+            raise UsageError(f"--http {web.port}: the page cannot listen there: {reason_of(error)}.") from None
         # Nobody asked for this port: a second lab gets another one.
         web.port = 0
         await web.start(args.listen)

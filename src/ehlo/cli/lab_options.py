@@ -134,11 +134,16 @@ def identity_from(args: argparse.Namespace) -> Identity | None:
     if args.ca_out:
         raise UsageError("--ca-out is for the lab's own authority; with --cert there is none.")
     identity = Identity(read_file(args.cert, "certificate"), read_file(args.key, "key"), b"")
+    if b"ENCRYPTED" in identity.key:
+        raise UsageError(f"--key {args.key}: it has a passphrase; openssl pkey -in {args.key} writes one without.")
     try:
         first_certificate(identity.certificate)
         server_context(identity)
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
+        # Where OpenSSL has no reason, ssl's own words are about its source.
+        reason = getattr(error, "reason", None) or (
+            "no key was found" if isinstance(error, ssl.SSLError) else str(error)
+        )
         raise UsageError(
             f"--cert {args.cert}, --key {args.key}: they cannot be used: {reason.replace('_', ' ').lower()}."
         ) from None

@@ -476,11 +476,12 @@ async def _listen(server: Server, host: str, port: int, door: Door) -> int:
         return await server.start(host, port)
     except OSError as error:
         at_host = isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-        raise DoorError(door, port, _why(error), at_host=at_host) from None
+        raise DoorError(door, port, reason_of(error), at_host=at_host) from None
 
 
-def _why(error: OSError) -> str:
-    # asyncio puts a sentence of its own around the system's words.
+def reason_of(error: OSError) -> str:
+    """Why nobody can listen there, in the system's words."""
+    # Python puts a sentence of its own around them.
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
