@@ -11,6 +11,7 @@ import signal
 import smtplib
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import threading
@@ -19,6 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from ehlo.lab.authority import make_identity
 
@@ -83,6 +90,10 @@ def send(port: int, to: str = "recipient@example.com", subject: str = "hello", l
         smtp.sendmail("a@here.example", [to], f"Subject: {subject}\r\n\r\nFrom here\r\n")
 
 
+def mode(path: Path | str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
 def test_list() -> None:
     done = ehlo("--list")
     lines = done.stdout.splitlines()
@@ -105,7 +116,19 @@ def test_list() -> None:
         (["--http", "many"], "--http many: a port, or off."),
         (["--user", "alice"], "--user alice: the form is NAME:PASSWORD."),
         (["--mechanism", "MAGIC"], "--mechanism MAGIC: there are"),
-        (["--max-size", "0"], "A limit is a number above 0, not 0."),
+        (["--max-size", "0"], "--max-size 0: it is a number above 0."),
+        (["--max-sessions", "-1"], "--max-sessions -1: it is a number above 0."),
+        (["--mailbox", "nope"], "--mailbox nope: it is no mail address: there is no @ with a domain behind it."),
+        (["--mailbox", "postmaster"], "--mailbox postmaster: it has no domain."),
+        (["--mailbox", "<>"], "--mailbox <>: it has no domain."),
+        (["--mailbox", ""], "--mailbox: there is no address."),
+        (["--refuse-sender", "a b@c.example"], "--refuse-sender a b@c.example: it is no mail address: "),
+        (
+            ["--any-login", "--mechanism", "CRAM-MD5"],
+            "Every login is taken by PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, ANONY",
+        ),
+        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' is neither a host, a host:port"),
+        (["--release", ""], "--release: The target is empty"),
         (["--durable"], "--durable is for a store in a file: --store FILE."),
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
         (["--no-capture", "--export", "x"], "--no-capture keeps nothing"),
@@ -124,7 +147,7 @@ def test_list() -> None:
         (["--keep", "0"], "--keep 0: it is a number above 0."),
         (["--keep-size", "-1"], "--keep-size -1: it is a number above 0."),
         (["--keep-hours", "nan"], "--keep-hours nan: it is a number above 0."),
-        (["--idle", "nan"], "A limit is a number above 0, not nan."),
+        (["--idle", "nan"], "--idle nan: it is a number above 0."),
         (["--exec", ""], "--exec: there is no command."),
         (["--json"], "--json goes with --list."),
         (["--export", "/nope/x.mbox"], "--export /nope/x.mbox: it cannot be written: No such file or directory."),
@@ -166,6 +189,14 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert f"--cert {words[0]}, --key {words[1]}: they cannot be used: " in done.stderr
         assert len(done.stderr.splitlines()) == 1
+        assert "ssl.c" not in done.stderr
+    locked = load_pem_private_key(key.read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"sesame")
+    )
+    garbage.write_bytes(locked)
+    done = ehlo("--port", "0", "--http", "off", "--cert", str(own), "--key", str(garbage))
+    assert done.returncode == 2
+    assert f"--key {garbage}: it has a passphrase; " in done.stderr
     with lab("--cert", str(own), "--key", str(key)) as it, smtplib.SMTP("127.0.0.1", it.port()) as smtp:
         assert smtp.starttls(context=TRUSTING)[0] == 220
 
@@ -180,10 +211,29 @@ def test_a_lab_that_does_not_start_exports_nothing(tmp_path: Path) -> None:
 
 def test_a_wrong_scenario_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[faults]]\nstage = "rcpt"\ndo = { repl = "450 x" }\n')
+    file.write_text(
+        '[[faults]]\nstage = "mail"\ndo = { close = true }\n[[faults]]\nstage = "rcpt"\ndo = { repl = "450 x" }\n'
+    )
     done = ehlo("--scenario", str(file))
     assert done.returncode == 2
-    assert "The scenario mine: do has no key repl" in done.stderr
+    assert "The scenario mine: fault 2 (rcpt): do has no key repl" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("policy", "said", "mended"),
+    [
+        ("auth_required = true", "A login is required, and nobody can log in", ["--user", "alice:x"]),
+        ("tls_required = true", "TLS is required, and the persona minimal has no STARTTLS", ["--tls-port", "0"]),
+    ],
+)
+def test_a_scenario_that_nobody_can_satisfy(tmp_path: Path, policy: str, said: str, mended: list[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'persona = "minimal"\n[policy]\n{policy}\n')
+    done = ehlo("--scenario", str(file), "--port", "0", "--http", "off")
+    assert done.returncode == 2
+    assert said in done.stderr
+    with lab("--scenario", str(file), *mended) as it:
+        it.stop()
 
 
 def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
@@ -247,10 +297,13 @@ def test_logins() -> None:
 
 def test_a_client_shows_its_certificate(tmp_path: Path) -> None:
     certificate = str(tmp_path / "alice.pem")
+    # What is there of an earlier run may be read by everybody.
+    (tmp_path / "alice.pem").touch(0o644)
     options = ["--user", "alice:x", "--mechanism", "EXTERNAL", "--client-cert-out", certificate]
     with lab(*options, "--ca-out", str(tmp_path / "ca.pem")) as it:
         target = [f"127.0.0.1:{it.port()}", "--ca-file", str(tmp_path / "ca.pem"), "--user", "alice"]
         words = [*EHLO, "check", *target, "--auth", "EXTERNAL", "-q", "-f", "a@b.example", "-t", "x@y.example"]
+        assert mode(certificate) == 0o600
         assert subprocess.run([*words, "--cert", certificate], timeout=60).returncode == 0
         assert subprocess.run(words, timeout=60).returncode == 16
 
@@ -264,6 +317,9 @@ def test_doors() -> None:
         with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
             proxied.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 25\r\n")
             assert proxied.recv(100).startswith(b"220 ")
+        with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
+            proxied.sendall(b"PROXY TCP4 bad\r\n")
+            assert proxied.recv(100) == b""
 
 
 def test_what_a_full_disk_has_cost_is_said(tmp_path: Path) -> None:
@@ -299,13 +355,16 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
     with lab("--store", store, "--export", str(tmp_path / "folder") + "/", "--keep", "1") as it:
         it.stop()
     assert len(mailbox.Maildir(tmp_path / "folder")) == 1
+    written = [tmp_path / "out.mbox", *(tmp_path / "folder" / "new").iterdir()]
+    assert [mode(path) for path in written] == [0o600] * 2
 
 
 def test_the_page_and_its_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = ehlo("--port", "0", "--http", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        done = ehlo("--port", "0", "--http", str(port))
     assert done.returncode == 2
-    assert "the page cannot listen there" in done.stderr
+    assert done.stderr == f"ehlo lab: --http {port}: the page cannot listen there: Address already in use.\n"
     with lab("--http", "0", "--tag", "hi=subject:hello") as it:
         send(it.port())
         page = it.port("the page")
@@ -324,6 +383,33 @@ def test_exec() -> None:
     assert done.stderr == ""
     killed = f"{sys.executable} -c 'import os; os.kill(os.getpid(), 15)'"
     assert subprocess.run([*EHLO, "lab", "--exec", killed], timeout=60).returncode == 143
+
+
+HAS_IPV6 = Path("/proc/net/if_inet6").exists() and bool(Path("/proc/net/if_inet6").read_text())
+
+
+@pytest.mark.parametrize(
+    ("listen", "shown", "reached"),
+    [
+        ("0.0.0.0", "0.0.0.0", "127.0.0.1"),
+        pytest.param("::1", "[::1]", "[::1]", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")),
+        pytest.param("::", "[::]", "[::1]", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")),
+    ],
+)
+def test_the_addresses_that_are_shown_can_be_used(listen: str, shown: str, reached: str) -> None:
+    with lab("--listen", listen, "--http", "0", "--lmtp-port", "0") as it:
+        assert re.search(rf" listens on {re.escape(shown)}:\d+$", it.lines[0])
+        assert re.fullmatch(rf"LMTP: {re.escape(shown)}:\d+", it.lines[1])
+        command = it.lines[-1].removeprefix("try:  ehlo ").split()
+        assert re.fullmatch(rf"{re.escape(reached)}:\d+", command[1])
+        assert subprocess.run([*EHLO, *command, "--insecure", "-q"], timeout=60).returncode == 0
+        page = it.lines[2].removeprefix("the page: ")
+        assert page.startswith(f"http://{reached}:")
+        with urllib.request.urlopen(f"{page}/api/v1/messages") as answer:
+            assert json.load(answer)["messages"] == []
+    program = "import os; print(os.environ['SMTP_HOST'], os.environ['EHLO_LAB_URL'])"
+    done = ehlo("--listen", listen, "--exec", f'{sys.executable} -c "{program}"')
+    assert re.fullmatch(rf"{re.escape(reached.strip('[]'))} http://{re.escape(reached)}:\d+\n", done.stdout)
 
 
 def test_chance_is_repeatable() -> None:

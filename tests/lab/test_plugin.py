@@ -34,6 +34,19 @@ def test_waiting_in_vain_says_what_came(smtp_lab):
     assert smtp_lab.wait_for(sender="app@here.example", count=2).subject == "second"
     assert smtp_lab.wait_for(subject="hell").subject == "hello"
 
+def test_waiting_for_letters_in_either_case(smtp_lab):
+    send(smtp_lab, "Bob@Example.COM", "Hello World")
+    message = smtp_lab.wait_for(to="bob@example.com", timeout=0.2)
+    assert smtp_lab.wait_for(to="BOB@example.com", sender="App@HERE.example", subject="hello w") == message
+
+def test_waiting_for_a_number(smtp_lab):
+    send(smtp_lab)
+    for count in (0, -1):
+        with pytest.raises(ValueError, match=f"count is a number from 1 on, not {count}[.]"):
+            smtp_lab.wait_for(count=count)
+    with pytest.raises(TimeoutError, match="there were 1 of 4 messages; messages came for"):
+        smtp_lab.wait_for(count=4, timeout=0.2)
+
 def test_greylisted_once(smtp_lab):
     fault = smtp_lab.fault("rcpt", reply="450 4.2.0 greylisted", times=1)
     with pytest.raises(smtplib.SMTPRecipientsRefused):
@@ -94,7 +107,7 @@ def test_one_lab_for_all(smtp_lab, smtp_lab_session):
 
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=12)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=14)
 
 
 def test_nothing_is_loaded_without_need(pytester: pytest.Pytester) -> None:

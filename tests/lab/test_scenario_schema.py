@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -130,10 +131,13 @@ def test_what_has_an_effect_at_a_stage(stage: Stage) -> None:
         do = {"stall_after": 1, "stall": 1} if name == "stall_after" else {name: SAMPLES[name]}
         agree({"stage": stage, "do": do}, name in ACTIONS_AT[stage])
     for name, field in FILE_WORDS.items():
-        agree({"stage": stage, "when": {name: SAMPLES[name]}, "do": something}, field in CONDITIONS_AT[stage])
+        counted = {"first": 1} if name == "per" else {}
+        agree(
+            {"stage": stage, "when": {name: SAMPLES[name], **counted}, "do": something}, field in CONDITIONS_AT[stage]
+        )
     for key in KEYS:
         known = NEEDED_FOR.get(key, "client") in CONDITIONS_AT[stage]
-        agree({"stage": stage, "when": {"per": [key]}, "do": something}, known)
+        agree({"stage": stage, "when": {"per": [key], "first": 1}, "do": something}, known)
 
 
 FAULT = "[[faults]]\nstage = 'rcpt'\n"
@@ -189,12 +193,18 @@ WRONG = (
     FAULT + "when = { to = ['a@example.com'] }\ndo = { close = true }",
     FAULT + "when = { tls = 'yes' }\ndo = { close = true }",
     FAULT + "when = { first = 'once' }\ndo = { close = true }",
+    FAULT + "when = { first = 0 }\ndo = { close = true }",
+    FAULT + "when = { nth = 0 }\ndo = { close = true }",
+    FAULT + "when = { every = 0.0 }\ndo = { close = true }",
+    FAULT + "when = { for = 0 }\ndo = { close = true }",
     FAULT + "when = { rate = 5 }\ndo = { close = true }",
     FAULT + "when = { rate = '5 a minute' }\ndo = { close = true }",
     FAULT + "when = { rate = '5/fortnight' }\ndo = { close = true }",
     FAULT + "when = { probability = 34 }\ndo = { close = true }",
     FAULT + "when = { probability = -0.1 }\ndo = { close = true }",
     FAULT + "when = { per = ['address'] }\ndo = { close = true }",
+    FAULT + "when = { per = 'to' }\ndo = { close = true }",
+    FAULT + "when = { per = ['to'], probability = 0.5 }\ndo = { close = true }",
     FAULT + "when = { for = '2 s' }\ndo = { close = true }",
     FAULT + "do = { answer = '450 Later' }",
     FAULT + "do = { reply = 'Later' }",
@@ -284,8 +294,26 @@ WRONG_TOGETHER = (
 def test_what_does_not_go_together(text: str, why: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         parse_scenario("wrong", text)
-    assert f"The scenario wrong: {why}" in str(caught.value) or str(caught.value).endswith(why)
+    where = f"fault 1 ({found[1]}): " if (found := re.search(r"stage = '(\w+)'", text)) else ""
+    said = str(caught.value).removeprefix(f"The scenario wrong: {where}")
+    assert said != str(caught.value)
+    assert said.startswith(why) or said.endswith(why)
     assert str(caught.value)[-1] in ".?"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (FAULT + "do = { close = true }\n" + FAULT + "do = { reply = 'x' }", "fault 2 (rcpt): a reply begins"),
+        ("[[faults]]\nstage = 'rctp'\ndo = { close = true }", "fault 1: a fault has one of the stages"),
+        ("[[faults]]\nstage = ['rcpt']\ndo = { close = true }", "fault 1: stage is a text."),
+        ("faults = [5]", "fault 1: a fault is a table."),
+    ],
+)
+def test_which_fault_is_wrong(text: str, where: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario("wrong", text)
+    assert str(caught.value).startswith(f"The scenario wrong: {where}")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +324,9 @@ def test_what_does_not_go_together(text: str, why: str) -> None:
         ("rcpt", {"zzz": 1}, "a fault has no word zzz: add, after, certificate, client,"),
         ("mail", {"recipient": "x", "close": True}, "at mail nothing is known of recipient: there are larger, sender,"),
         ("rcpt", {"recipient": "/(/", "close": True}, "recipient = '/(/' is no regular expression"),
-        ("rcpt", {"times": -1, "close": True}, "times is a number from 0 on."),
+        ("rcpt", {"times": -1, "close": True}, "times is a number from 1 on."),
+        ("rcpt", {"times": 0, "close": True}, "times is a number from 1 on."),
+        ("rcpt", {"within": 0, "close": True}, "within is a number above 0."),
         ("rcpt", {"within": "long", "close": True}, "within is a number from 0 on."),
     ],
 )
@@ -329,6 +359,15 @@ def test_what_it_refuses_cannot_be_used(text: str) -> None:
         parse_scenario("wrong", text)
     assert str(caught.value).startswith("The scenario wrong: ")
     assert str(caught.value).endswith(".")
+
+
+def test_an_empty_list_is_none() -> None:
+    nobody = parse_scenario("x", "[policy]\nmailboxes = []").policy
+    assert not nobody.mailboxes
+    assert nobody.domains == {"example.com"}
+    assert parse_scenario("x", "[policy]\ndomains = []").policy.domains == frozenset()
+    assert parse_scenario("x", "[policy]\nmechanisms = []\nusers = { a = 'b' }").policy.offered == ()
+    assert parse_scenario("x", "").policy == Policy()
 
 
 RIGHT = (

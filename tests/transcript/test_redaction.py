@@ -239,7 +239,7 @@ def test_the_password_at_once_where_auth_was_refused() -> None:
         (f"AUHT PLAIN {PLAIN}", "AUHT PLAIN [redacted]"),
         (f"auht  plain  {PLAIN}", "auht plain [redacted]"),
         (f"AUTHPLAIN {PLAIN}", "AUTHPLAIN [redacted]"),
-        ("pass my secret", "pass [redacted]"),
+        ("pass mysecret", "pass [redacted]"),
         (f"PLAIN {PLAIN}", "PLAIN [redacted]"),
         (f"AUHT XOAUTH2 {XOAUTH2}", "AUHT XOAUTH2 [redacted]"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from ehlo.cli.commands import UsageError
@@ -17,6 +18,14 @@ def read_file(name: str, what: str) -> bytes:
             return stream.read()
     except OSError as error:
         raise UsageError(f"The {what} '{name}' cannot be read: {error.strerror}.") from None
+
+
+def _open_private(name: str, flags: int) -> int:
+    descriptor = os.open(name, flags, 0o600)
+    # One that was there already may be open to others; a pipe or a device is nobody's business.
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def check_writable(name: str, what: str) -> None:
@@ -34,10 +43,10 @@ def check_writable(name: str, what: str) -> None:
         raise UsageError(f"The {what} '{name}' cannot be written: {error.strerror}.") from None
 
 
-def write_file(name: str, what: str, data: bytes) -> None:
-    """Write a file named on the command line. Raises `UsageError`."""
+def write_file(name: str, what: str, data: bytes, *, private: bool = False) -> None:
+    """Write a file named on the command line, a `private` one for its owner alone. Raises `UsageError`."""
     try:
-        with open(name, "wb") as stream:
+        with open(name, "wb", opener=_open_private if private else None) as stream:
             stream.write(data)
     except OSError as error:
         raise UsageError(f"The {what} '{name}' cannot be written: {error.strerror}.") from None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
     adapted,
+    check_behaviour,
     check_options,
     identity_from,
     scenario_from,
@@ -26,7 +27,7 @@ from ehlo.cli.lab_options import (
     write_certificates,
 )
 from ehlo.cli.options import add_colour_option
-from ehlo.lab.lab import Door, DoorError, Lab, Watcher
+from ehlo.lab.lab import Door, DoorError, Lab, Watcher, reason_of
 from ehlo.lab.persona import persona_names
 from ehlo.lab.policy import Limits
 from ehlo.lab.scenario import load_scenario, scenario_names
@@ -119,7 +120,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     capture.add_argument("--keep-hours", type=float, metavar="HOURS", help="their age (default: any)")
     capture.add_argument("--tag", metavar="TAG=QUERY", action="append", default=[], help="tag what a search finds")
     capture.add_argument("--export", metavar="FILE|FOLDER/", help="in the end, write an mbox file or a Maildir folder")
-    capture.add_argument("--release", metavar="TARGET", default="", help="where the page may send messages on to")
+    capture.add_argument("--release", metavar="TARGET", help="where the page may send messages on to")
     parser.add_argument("--exec", metavar="COMMAND", help="run a command against the lab, and end with it")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the sessions")
     add_colour_option(parser)
@@ -142,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
         adapt=partial(adapted, args),
     )
+    check_behaviour(args, lab)
     write_certificates(args, lab)
     gc.enable()
     gc.freeze()
@@ -195,20 +197,21 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
 
 
 def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
-    smtp = f"{lab.host}:{lab.ports['smtp']}"
-    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(smtp)}")
+    host, reached_at = _in_url(lab.host), _in_url(lab.reached_at)
+    smtp = lab.ports["smtp"]
+    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(f'{host}:{smtp}')}")
     names = {"smtps": "with TLS from the start", "lmtp": "LMTP", "proxy": "behind a proxy"}
     for door, port in lab.ports.items():
         if door in names:
-            print(f"{names[door]}: {style.bold(f'{lab.host}:{port}')}")
+            print(f"{names[door]}: {style.bold(f'{host}:{port}')}")
     if web is not None:
-        print(f"the page: {style.bold(f'http://{_in_url(lab.host)}:{web.port}')}")
+        print(f"the page: {style.bold(f'http://{reached_at}:{web.port}')}")
     if lab.scenario is not None and lab.scenario.name:
         print(safe(f"scenario {lab.scenario.name}: {lab.scenario.title}"))
-    mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes))
+    mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes)) or "none"
     print(style.dim(safe(f"mailboxes: {mailboxes}")))
     recipient = min(lab.policy.mailboxes, default="recipient@example.com")
-    print(style.dim(safe(f"try:  ehlo check {smtp} -f sender@yourdomain.com -t {recipient}")))
+    print(style.dim(safe(f"try:  ehlo check {reached_at}:{smtp} -f sender@yourdomain.com -t {recipient}")))
     sys.stdout.flush()
 
 
@@ -236,7 +239,7 @@ def _web(lab: Lab, args: argparse.Namespace) -> WebServer | None:
 
     default = 0 if args.exec else DEFAULT_WEB_PORT
     port = _port(None if args.http is None else int(args.http), "--http", default)
-    return WebServer(lab, port, release=args.release, names=frozenset(name.lower() for name in args.http_name))
+    return WebServer(lab, port, release=args.release or "", names=frozenset(name.lower() for name in args.http_name))
 
 
 async def _start_web(lab: Lab, web: WebServer, args: argparse.Namespace) -> None:
@@ -245,7 +248,7 @@ async def _start_web(lab: Lab, web: WebServer, args: argparse.Namespace) -> None
     except OSError as error:
         if args.http is not None:
             await lab.stop()
-            raise UsageError(f"--http {web.port}: the page cannot listen there: {error.strerror or error}.") from None
+            raise UsageError(f"--http {web.port}: the page cannot listen there: {reason_of(error)}.") from None
         # Nobody asked for this port: a second lab gets another one.
         web.port = 0
         await web.start(args.listen)
@@ -257,7 +260,8 @@ async def _execute(command: str, lab: Lab, web: WebServer | None, stop: asyncio.
     with tempfile.TemporaryDirectory(prefix="ehlo-lab-") as folder:
         authority = Path(folder, "ca.pem")
         authority.write_bytes(lab.identity.authority)  # noqa: ASYNC240 - it is small, and nothing runs yet
-        environment = {**os.environ, **lab.environment(authority, f"http://{lab.host}:{web.port}" if web else "")}
+        page = f"http://{_in_url(lab.reached_at)}:{web.port}" if web else ""
+        environment = {**os.environ, **lab.environment(authority, page)}
         try:
             process = await asyncio.create_subprocess_exec(*shlex.split(command), env=environment)
         except (OSError, ValueError) as error:

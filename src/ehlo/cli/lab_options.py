@@ -7,13 +7,14 @@ import ssl
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.files import read_file, write_file
-from ehlo.cli.options import path_from, target_from
+from ehlo.cli.options import target_from
 from ehlo.lab.authority import Identity, first_certificate, server_context
 from ehlo.lab.lab import Lab
-from ehlo.lab.policy import Policy
+from ehlo.lab.policy import TOLD, Policy
 from ehlo.lab.query import check_query
 from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, check_host, load_scenario
 from ehlo.lab.store import Keep, Store, StoreError, TagRule
+from ehlo.smtp.address import AddressError, Path, parse_path
 from ehlo.smtp.sasl.server import SERVER_MECHANISMS
 
 
@@ -23,14 +24,34 @@ def check_options(args: argparse.Namespace) -> None:
         raise UsageError("--json goes with --list.")
     if args.exec is not None and not args.exec.strip():
         raise UsageError("--exec: there is no command.")
-    if args.release:
+    if args.release is not None:
         try:
             target_from(args.release)
         except UsageError as error:
-            raise UsageError(f"--release {args.release}: {error}") from None
-    for option, value in (("--keep", args.keep), ("--keep-size", args.keep_size), ("--keep-hours", args.keep_hours)):
+            raise UsageError(f"{f'--release {args.release}'.rstrip()}: {error}") from None
+    for option, value in (
+        ("--max-size", args.max_size),
+        ("--max-sessions", args.max_sessions),
+        ("--idle", args.idle),
+        ("--keep", args.keep),
+        ("--keep-size", args.keep_size),
+        ("--keep-hours", args.keep_hours),
+    ):
         if value is not None and not 0 < value < 1e12:
             raise UsageError(f"{option} {value:g}: it is a number above 0.")
+
+
+def check_behaviour(args: argparse.Namespace, lab: Lab) -> None:
+    """What scenario and options together ask for must be possible. Raises `UsageError`."""
+    policy = lab.policy
+    if policy.any_login and not policy.offered:
+        raise UsageError(f"Every login is taken by {', '.join(TOLD)} alone: offer one of them with --mechanism.")
+    if policy.auth_required and not policy.offered:
+        raise UsageError("A login is required, and nobody can log in: there is no --user and no --any-login.")
+    # At a port with TLS from the start it is not missed.
+    starttls = "STARTTLS" in (*lab.persona.keywords, *policy.extensions) or args.smtps is not None
+    if policy.tls_required and not starttls:
+        raise UsageError(f"TLS is required, and the persona {lab.persona.name} has no STARTTLS: it needs --tls-port.")
 
 
 def scenario_from(args: argparse.Namespace) -> Scenario:
@@ -71,12 +92,10 @@ def _policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
     for name in mechanisms:
         if name not in SERVER_MECHANISMS:
             raise UsageError(f"--mechanism {name}: there are {', '.join(SERVER_MECHANISMS)}.")
-    senders = frozenset(path_from(sender, "sender").address.lower() for sender in args.refuse_sender)
+    senders = frozenset(_path("--refuse-sender", sender).address.lower() for sender in args.refuse_sender)
     limits = policy.limits
     for name, value in (("size", args.max_size), ("sessions", args.max_sessions), ("idle", args.idle)):
         if value is not None:
-            if not 0 < value < 1e12:
-                raise UsageError(f"A limit is a number above 0, not {value:g}.")
             limits = limits._replace(**{name: value})
     policy = policy._replace(
         any_recipient=policy.any_recipient or args.any_recipient,
@@ -89,8 +108,24 @@ def _policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
     )
     if not args.mailbox:
         return policy
-    mailboxes = frozenset(path_from(mailbox, "recipient").address.lower() for mailbox in args.mailbox)
+    mailboxes = frozenset(_mailbox(mailbox) for mailbox in args.mailbox)
     return policy._replace(mailboxes=mailboxes, domains=frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes))
+
+
+def _path(option: str, word: str) -> Path:
+    if not word.strip():
+        raise UsageError(f"{option}: there is no address.")
+    try:
+        return parse_path(word.strip(), brackets=False)
+    except AddressError as error:
+        raise UsageError(f"{option} {word}: it is no mail address: {error.why}.") from None
+
+
+def _mailbox(word: str) -> str:
+    mailbox = _path("--mailbox", word).mailbox
+    if mailbox is None or mailbox.domain is None:
+        raise UsageError(f"--mailbox {word}: it has no domain.")
+    return f"{mailbox.unquoted}@{mailbox.domain}".lower()
 
 
 def identity_from(args: argparse.Namespace) -> Identity | None:
@@ -102,11 +137,16 @@ def identity_from(args: argparse.Namespace) -> Identity | None:
     if args.ca_out:
         raise UsageError("--ca-out is for the lab's own authority; with --cert there is none.")
     identity = Identity(read_file(args.cert, "certificate"), read_file(args.key, "key"), b"")
+    if b"ENCRYPTED" in identity.key:
+        raise UsageError(f"--key {args.key}: it has a passphrase; openssl pkey -in {args.key} writes one without.")
     try:
         first_certificate(identity.certificate)
         server_context(identity)
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
+        # Where OpenSSL has no reason, ssl's own words are about its source.
+        reason = getattr(error, "reason", None) or (
+            "no key was found" if isinstance(error, ssl.SSLError) else str(error)
+        )
         raise UsageError(
             f"--cert {args.cert}, --key {args.key}: they cannot be used: {reason.replace('_', ' ').lower()}."
         ) from None
@@ -161,4 +201,4 @@ def write_certificates(args: argparse.Namespace, lab: Lab) -> None:
         if not lab.policy.users:
             raise UsageError("--client-cert-out is for a user: --user NAME:PASSWORD.")
         user = lab.authority.issue(host=next(iter(lab.policy.users)))
-        write_file(args.client_cert_out, "certificate", user.key + user.certificate)
+        write_file(args.client_cert_out, "certificate", user.key + user.certificate, private=True)

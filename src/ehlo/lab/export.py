@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import mailbox
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import asctime, gmtime
@@ -17,7 +20,7 @@ def check_export(target: str) -> None:
     """Whether messages can be written to a file, or with a slash behind it to a folder. Raises `OSError`."""
     if not target.endswith("/"):
         # What is there already stays until there is something to take its place.
-        with Path(target).open("ab"):
+        with _private(), Path(target).open("ab"):
             return
     folder = Path(target)
     for part in (folder, *(folder / name for name in _PARTS)):
@@ -30,7 +33,7 @@ def check_export(target: str) -> None:
 def to_mbox(store: Store, path: Path) -> int:
     """Write all messages to a new mbox file (RFC 4155); gives their number. Raises `OSError`."""
     count = 0
-    with path.open("wb") as out:
+    with _private(), path.open("wb") as out:
         for stored, raw in store.each_raw():
             sender = stored.sender.replace(" ", "_") or "MAILER-DAEMON"
             out.write(f"From {sender} {asctime(gmtime(stored.created))}\n".encode())
@@ -42,12 +45,23 @@ def to_mbox(store: Store, path: Path) -> int:
 
 def to_maildir(store: Store, path: Path) -> int:
     """Add all messages to a Maildir folder, which is made if need be; gives their number. Raises `OSError`."""
-    folder = mailbox.Maildir(path, create=True)
     count = 0
-    for stored, raw in store.each_raw():
-        folder.add(_header(stored) + raw.replace(b"\r\n", b"\n"))
-        count += 1
+    with _private():
+        folder = mailbox.Maildir(path, create=True)
+        for stored, raw in store.each_raw():
+            folder.add(_header(stored) + raw.replace(b"\r\n", b"\n"))
+            count += 1
     return count
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """What is made within is for its owner alone: mail is not for everybody who has an account here."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _header(stored: Stored) -> bytes:

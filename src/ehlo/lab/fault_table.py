@@ -25,6 +25,8 @@ from ehlo.smtp.stages import Stage
 SPEAKING = ("reply", "raw", "mangle", "silent", "delay", "pieces", "pause", "hold", "close", "reset", "stall")
 #: What is asked of the times that all else holds.
 COUNTING = ("first", "nth", "every", "after", "rate", "wait", "within", "probability", "per")
+#: Those of them whose counters `per` keeps apart.
+COUNTED = ("first", "nth", "every", "after", "rate", "wait")
 _TRANSACTION = ("sender", "helo", "user", "client", "tls", *COUNTING)
 
 #: What a fault can do at each stage; nothing else has an effect there. The stages are those that faults have.
@@ -169,13 +171,22 @@ def _condition(when: Mapping[str, Any], field_of: Mapping[str, str]) -> Conditio
             values[field] = flag(when, name)
         elif field in ("wait", "within", "probability"):
             values[field] = number(when, name)
-        elif field in ("larger", "first", "nth", "every", "after"):
+            if field == "within" and not values[field]:
+                raise ScenarioError(f"{name} is a number above 0.")
+        elif field in ("first", "nth", "every"):
+            # 0 stands for what was not said, and would mean "always".
+            if isinstance(when[name], int | float) and when[name] < 1:
+                raise ScenarioError(f"{name} is a number from 1 on.")
+            values[field] = whole(when, name)
+        elif field in ("larger", "after"):
             values[field] = whole(when, name)
         else:
             values[field] = _pattern(name, text(when, name), check_expression if field == "text" else check_pattern)
     condition = Condition(**values)
     if not 0.0 <= condition.probability <= 1.0:
         raise ScenarioError("a probability is a number from 0 to 1.")
+    if condition.per and not any(values.get(field) for field in COUNTED):
+        raise ScenarioError(f"per is for times that are counted: by {', '.join(COUNTED)}.")
     return condition
 
 

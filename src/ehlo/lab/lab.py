@@ -217,14 +217,17 @@ class Lab:
         self.scenario = scenario
         self.faults.replace(scenario.faults, scenario.seed)
 
+    @property
+    def reached_at(self) -> str:
+        """The host at which programs on this machine reach it: who listens everywhere is also reached here."""
+        return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
     def environment(self, authority: Path, url: str = "") -> dict[str, str]:
         """Variables that tell programs where the lab is, those of Django, Flask-Mail and Laravel among them.
 
         `authority` is a file with the certificate of the lab's authority, `url` the page's, if there is one.
         """
-        # Whoever listens everywhere is reached here.
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        port = str(self.ports["smtp"])
+        host, port = self.reached_at, str(self.ports["smtp"])
         return {
             "EHLO_LAB_HOST": host,
             "EHLO_LAB_PORT": port,
@@ -477,11 +480,12 @@ async def _listen(server: Server, host: str, port: int, door: Door) -> int:
         return await server.start(host, port)
     except OSError as error:
         at_host = isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-        raise DoorError(door, port, _why(error), at_host=at_host) from None
+        raise DoorError(door, port, reason_of(error), at_host=at_host) from None
 
 
-def _why(error: OSError) -> str:
-    # asyncio puts a sentence of its own around the system's words.
+def reason_of(error: OSError) -> str:
+    """Why nobody can listen there, in the system's words."""
+    # Python puts a sentence of its own around them.
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 

@@ -100,29 +100,31 @@ class RunningLab:
         timeout: float = 10.0,
     ) -> Message:
         """Wait for a message, and give it: the `count`th of those to this recipient, from this sender, with this
-        text in the subject; whatever is left out may be anything. One that has come already counts.
+        text in the subject; whatever is left out may be anything, and letters are alike in either case. One that has
+        come already counts.
 
-        Raises `TimeoutError` after so many seconds; its text says what came instead.
+        Raises `TimeoutError` after so many seconds; its text says what came instead. Raises `ValueError` for a count
+        below 1.
         """
+        if count < 1:
+            raise ValueError(f"count is a number from 1 on, not {count}.")
 
         def fitting() -> list[Message]:
             return [
                 message
                 for message in self.messages
-                if (not to or to in [path.address for path in message.recipients])
-                and (not sender or sender == message.sender.address)
-                and (not subject or subject in message.subject)
+                if (not to or to.lower() in [path.address.lower() for path in message.recipients])
+                and (not sender or sender.lower() == message.sender.address.lower())
+                and (not subject or subject.lower() in message.subject.lower())
             ]
 
         if self.lab.wait_until(lambda: len(fitting()) >= count, timeout):
             return fitting()[count - 1]
         came = ", ".join(f"<{path.address}>" for message in self.messages for path in message.recipients) or "none"
-        wanted = ", ".join(
-            f"{name} {value}" for name, value in (("to", to), ("from", sender), ("subject", subject)) if value
-        )
-        raise TimeoutError(
-            f"After {timeout:g} s there were {len(fitting())} of {count} messages {wanted}; messages came for: {came}."
-        )
+        said = (("to", to), ("from", sender), ("subject", subject))
+        wanted = ", ".join(f"{name} {value}" for name, value in said if value)
+        what = f"{count} messages {wanted}".rstrip()
+        raise TimeoutError(f"After {timeout:g} s there were {len(fitting())} of {what}; messages came for: {came}.")
 
     async def arrival(
         self,

@@ -125,9 +125,18 @@ def _scenario(name: str, value: dict[str, Any]) -> Scenario:
         persona,
         check_host(text(value, "host")) if "host" in value else "",
         _policy(value.get("policy", {})),
-        tuple(parse_fault(fault) for fault in faults),
+        tuple(_fault(number, fault) for number, fault in enumerate(faults, 1)),
         whole(value, "seed"),
     )
+
+
+def _fault(number: int, value: Any) -> Fault:
+    try:
+        return parse_fault(value)
+    except ScenarioError as error:
+        stage = value.get("stage") if isinstance(value, dict) else None
+        where = f" ({stage})" if stage in FAULT_STAGES else ""
+        raise ScenarioError(f"fault {number}{where}: {error}") from None
 
 
 def check_host(name: str) -> str:
@@ -156,12 +165,15 @@ def _policy(value: Any) -> Policy:
     only(value, Policy._fields, "policy")
     flags = [name for name, default in Policy()._asdict().items() if isinstance(default, bool)]
     policy = Policy()._replace(**cast(Any, {name: flag(value, name) for name in flags}))
-    if mailboxes := _addresses(value, "mailboxes"):
-        domains = frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes)
-        policy = policy._replace(mailboxes=frozenset(mailboxes), domains=domains)
-    if given := words(value, "domains"):
-        policy = policy._replace(domains=frozenset(_domain(word) for word in given))
-    if mechanisms := words(value, "mechanisms"):
+    # An empty list is one that was given: there is none.
+    if "mailboxes" in value:
+        mailboxes = frozenset(_addresses(value, "mailboxes"))
+        domains = frozenset(mailbox.rpartition("@")[2] for mailbox in mailboxes) or policy.domains
+        policy = policy._replace(mailboxes=mailboxes, domains=domains)
+    if "domains" in value:
+        policy = policy._replace(domains=frozenset(_domain(word) for word in words(value, "domains")))
+    if "mechanisms" in value:
+        mechanisms = words(value, "mechanisms")
         for word in mechanisms:
             if word not in SERVER_MECHANISMS:
                 raise ScenarioError(f"there is no mechanism {word}: {', '.join(SERVER_MECHANISMS)}.")

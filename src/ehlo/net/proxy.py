@@ -70,14 +70,22 @@ def split_header(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def source_of(header: bytes) -> tuple[str, int] | None:
-    """The client's address and port in a header; None for a connection of the proxy's own. Raises `ProxyError`."""
-    words = describe_header(header).split()
-    if len(words) < 6:
+    """The client's address and port in a header; None where it names none. Raises `ProxyError`.
+
+    Whoever took a malformed header for one without an address would take the client for the proxy (§2.1, §2.2).
+    """
+    words = describe_header(header).split(" ")
+    if words[1:2] == ["LOCAL" if header.startswith(_SIGNATURE) else "UNKNOWN"]:
         return None
     try:
-        return str(ipaddress.ip_address(words[2])), int(words[4])
+        _, family, source, destination, *ports = words
+        source_port, _ = (_port(port) for port in ports)
+        address = ipaddress.ip_address(source)
+        if {family} != {f"TCP{each.version}" for each in (address, ipaddress.ip_address(destination))}:
+            raise ValueError(family)
     except ValueError:
         raise ProxyError("the header of the PROXY protocol is malformed") from None
+    return str(address), source_port
 
 
 def _address(word: str, port: int) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
@@ -87,16 +95,20 @@ def _address(word: str, port: int) -> tuple[ipaddress.IPv4Address | ipaddress.IP
     except ValueError:
         raise ProxyError(f"'{word}' is no IP address") from None
     if colon:
-        if not number.isdecimal() or int(number) > 65535:
-            raise ProxyError(f"'{number}' is no port")
-        port = int(number)
+        port = _port(number)
     return address, port
+
+
+def _port(word: str) -> int:
+    if not word.isdecimal() or len(word) > 5 or int(word) > 65535:
+        raise ProxyError(f"'{word}' is no port")
+    return int(word)
 
 
 def describe_header(header: bytes) -> str:
     """A header in the words of version 1."""
     if not header.startswith(_SIGNATURE):
-        return header.decode("ascii", "replace").strip()
+        return header.decode("ascii", "replace").removesuffix("\r\n")
     if header[12] & 0x0F == 0 or header[13] == 0:
         return "PROXY LOCAL"
     family, size, name = (socket.AF_INET, 4, "TCP4") if header[13] == _TCP[4] else (socket.AF_INET6, 16, "TCP6")
