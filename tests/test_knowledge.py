@@ -74,6 +74,8 @@ OTHERWISE = {
     "500 5.5.2 Error: line too long": "line-of-command-too-long: 500 is rather the answer to a command",
     "503 5.5.1 Error: need MAIL command": "transaction-not-begun: it knows these words, the other no more than 503",
     "500 Command not recognized": "command-unknown: only at QUIT is it about the goodbye",
+    "250 2.0.0 Ok": "notice-delivered: only at DATA is it no agreement",
+    "250 2.1.5 Ok": "notice-delivered: only at DATA is it no agreement",
     "421 4.0.0 bye": "service-closing: only at QUIT is it about the goodbye",
 }
 

@@ -475,6 +475,45 @@ def test_config_looks_at_everything(configure: Configure, capsys: pytest.Capture
     assert "[send] bdy: send has no such option; did you mean 'body'?" in said(["config"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("[defaults]\ntimeout = 'abc'\n", "--timeout abc: a time is a number of seconds above 0"),
+        ("[profile.never-used]\nauth = 'MAGIC'\n", "there is no mechanism MAGIC"),
+        ("[check]\nwait = -1\n", "--wait -1: a time is a number of seconds"),
+        ("[send]\nfrom = 'nobody'\n", "The sender 'nobody' is not a mail address"),
+        ("[defaults]\nsource = 'eth0'\n", "--source eth0: this is not an IP address"),
+    ],
+)
+def test_config_refuses_what_the_commands_refuse(
+    configure: Configure, capsys: pytest.CaptureFixture[str], file: str, sentence: str
+) -> None:
+    configure(file)
+    text = said(["config"], capsys)
+    assert sentence in text
+    assert "is from config.toml: [" in text or "MAGIC" in text
+
+
+def test_config_refuses_a_variable_that_the_commands_refuse(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EHLO_TIMEOUT", "abc")
+    assert "(--timeout is from EHLO_TIMEOUT)" in said(["config"], capsys)
+
+
+def test_config_shows_no_password_of_a_target(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("[profile.work]\ntarget = 'smtp://me:Sup3rPw@mail.example.com'\n")
+    text = said(["config", "@work"], capsys)
+    assert "config.toml: [profile.work] target: The target has a password in it" in text
+    assert "Sup3r" not in text
+
+
+def test_config_asks_for_no_password(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("[defaults]\nuser = 'me'\nauth = 'LOGIN'\npassword-file = '/nonexistent'\n")
+    assert main(["config"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_config_without_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["config"]) == 0
     assert capsys.readouterr().out == "No configuration file is read: EHLO_CONFIG is empty.\n"

@@ -242,6 +242,25 @@ def test_many_bounces_are_summed_up(explain: Explain, tmp_path: Path) -> None:
     assert sum(result["count"] for result in results) == 6
 
 
+def test_files_that_are_no_mail_are_not_counted(explain: Explain, tmp_path: Path) -> None:
+    for name in ("qmail", "gmx", "yahoo", "no-bounce"):
+        shutil.copy(BOUNCES / f"{name}.eml", tmp_path / name)
+    shutil.copy(BOUNCES / "postfix-two-recipients.eml", tmp_path)
+    for name in ("Makefile", "notes.txt", "empty", "code.py"):
+        (tmp_path / name).write_text("all:\n\tdo: 550 5.1.1 <bob@example.com> is unknown\n" if name != "empty" else "")
+    assert explain(str(tmp_path)).startswith("5 mails, 6 failures\n")
+
+
+@pytest.mark.parametrize("words", [[""], ["", " "], ["\n"], ["", "--json"]])
+def test_an_empty_text_is_no_folder(
+    explain: Explain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    """As "$ERROR" is where nobody set it."""
+    shutil.copy(BOUNCES / "qmail.eml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert "there is nothing to explain: the text is empty" in explain(*words, status=2)
+
+
 def test_a_mail_that_is_no_bounce(explain: Explain) -> None:
     assert explain(str(BOUNCES / "no-bounce.eml")) == "This mail tells of no failure.\n"
 

@@ -95,7 +95,7 @@ def test_send_reaches_the_ladder_of_sizes(capsys: pytest.CaptureFixture[str]) ->
     assert status == 20
     assert [experiment["name"] for experiment in found["experiments"]] == ["sizes"]
     assert found["experiments"][0]["rule"] == "proved-size-does-not-matter"
-    assert found["verdict"]["findings"][0]["rule"] == "message-cut"
+    assert found["verdict"]["findings"][0]["rule"] == "message-unanswered"
     assert (sessions, messages) == (2, 0)
 
 

@@ -127,7 +127,7 @@ def test_list() -> None:
             ["--any-login", "--mechanism", "CRAM-MD5"],
             "Every login is taken by PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, ANONY",
         ),
-        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' is neither a host, a host:port"),
+        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' has too many colons"),
         (["--release", ""], "--release: The target is empty"),
         (["--durable"], "--durable is for a store in a file: --store FILE."),
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
@@ -255,6 +255,36 @@ def test_options_outweigh_the_scenario() -> None:
         assert "1 message, 2 sessions." in it.stop()
 
 
+def test_options_outweigh_the_next_scenario_too() -> None:
+    """Also one that is taken up while the lab runs."""
+    options = ["--http", "0", "--mailbox", "bob@example.org", "--persona", "exim", "--host", "mx.test", "--seed", "5"]
+
+    def outcomes(it: Process) -> list[bool]:
+        out = []
+        for _ in range(12):
+            with contextlib.suppress(smtplib.SMTPRecipientsRefused):
+                send(it.port(), "bob@example.org")
+                out.append(True)
+                continue
+            out.append(False)
+        return out
+
+    with lab(*options) as it:
+        for name in ("now-and-then", "", "now-and-then"):
+            put = urllib.request.Request(
+                f"http://127.0.0.1:{it.port('the page')}/api/v1/scenario",
+                json.dumps({"name": name}).encode(),
+                {"Content-Type": "application/json"},
+                method="PUT",
+            )
+            with urllib.request.urlopen(put, timeout=30) as answer:
+                known = json.load(answer)
+            assert (known["persona"], known["host"], known["scenario"]) == ("exim", "mx.test", name)
+        later = outcomes(it)
+    with lab(*options, "--scenario", "now-and-then") as it:
+        assert outcomes(it) == later
+
+
 def test_logins() -> None:
     with lab("--user", "alice:wonderland", "--auth-in-clear", "--any-recipient") as it:
         send(it.port(), "x@y.example", login="alice:wonderland")
@@ -290,6 +320,25 @@ def test_doors() -> None:
         with socket.create_connection(("127.0.0.1", it.port("behind a proxy")), timeout=30) as proxied:
             proxied.sendall(b"PROXY TCP4 bad\r\n")
             assert proxied.recv(100) == b""
+
+
+def test_what_a_full_disk_has_cost_is_said(tmp_path: Path) -> None:
+    """A message that got its 250 and could not be written is not passed over in silence."""
+    code = (
+        "import resource, sys, ehlo.cli.main as main, ehlo.lab.lab as lab; lab._TICK = 3600.0;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); sys.exit(main.main())"
+    )
+    words = ["lab", "--port", "0", "--http", "off", "--any-recipient", "--store", str(tmp_path / "store.db")]
+    words += ["--exec", f"{sys.executable} {tmp_path / 'send.py'}"]
+    (tmp_path / "send.py").write_text(
+        "import os, smtplib\n"
+        "smtp = smtplib.SMTP(os.environ['SMTP_HOST'], int(os.environ['SMTP_PORT']))\n"
+        "for _ in range(3): smtp.sendmail('a@b.c', ['d@e.f'], b'x' * 50_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"ehlo lab: 3 messages are lost: {tmp_path / 'store.db'} could not be written.\n" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_store_outlives_the_lab(tmp_path: Path) -> None:

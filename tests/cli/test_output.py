@@ -65,6 +65,46 @@ def test_show_shows_what_check_showed(lab: RunningLab, tmp_path: Path) -> None:
         assert ehlo("show", record, *options).stdout == live.stdout
 
 
+def test_a_record_that_was_cut_off_ends_where_it_ends(lab: RunningLab, tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--record", str(record))
+    whole = record.read_text()
+    assert "The record ends here" not in ehlo("show", str(record)).stdout
+    lines = whole.splitlines(keepends=True)
+    greeted = "".join(lines[:3])
+    mail = "".join(lines[: next(n for n, line in enumerate(lines) if "MAIL FROM" in line)])
+    refused = "".join(lines[: next(n for n, line in enumerate(lines) if '"550 ' in line) + 1])
+    for cut in (lines[0], greeted, greeted + lines[3][:20], mail):
+        record.write_text(cut)
+        done = ehlo("show", str(record))
+        assert "! The record ends here, before the session does." in done.stdout
+        assert ("answered well" not in done.stdout, done.returncode) == (True, 0)
+    record.write_text(greeted)
+    assert "it does not say: no verdict." in " ".join(ehlo("show", str(record)).stdout.split())
+    # What failed before remains true.
+    record.write_text(refused)
+    shown = ehlo("show", str(record)).stdout
+    assert "! The record ends here, before the session does.\n\n✗ recipient · " in shown
+
+
+def test_a_record_of_no_connection_is_whole(tmp_path: Path) -> None:
+    record = tmp_path / "session.jsonl"
+    assert ehlo("check", "127.0.0.1:1", "--record", str(record)).returncode == 11
+    assert "The record ends here" not in ehlo("show", str(record)).stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_disk_that_is_full_does_not_end_the_session(lab: RunningLab, options: list[str]) -> None:
+    before = len(lab.lab.messages)
+    words = ["send", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "recipient@example.com", *options]
+    done = ehlo(*words, "--record", "/dev/full")
+    assert done.stderr == "ehlo send: The record '/dev/full' cannot be written: No space left on device.\n"
+    assert done.returncode == 0
+    assert '"accepted"' in done.stdout if options else "✓ The server (Postfix) took the message" in done.stdout
+    assert len(lab.lab.messages) == before + 1
+
+
 def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(PASSWORD + "\n")
@@ -121,7 +161,7 @@ def test_exact_output(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("columns", [50, 80, 110])
+@pytest.mark.parametrize("columns", [40, 50, 80, 110])
 def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> None:
     words = ["check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
     shown = on_a_terminal(words, {"COLUMNS": str(columns), "NO_COLOR": "1"}, status=18)
@@ -246,3 +286,10 @@ def test_plain_style_has_no_typography() -> None:
     style = Style(colour=False, unicode=False, width=80)
     assert style.plain("a · b … ü") == "a - b ... \\xfc"
     assert style.mark("ok") == "+"
+
+
+def test_the_demo_keeps_its_own_words_within_a_narrow_terminal() -> None:
+    shown = on_a_terminal(["demo"], {"COLUMNS": "40", "NO_COLOR": "1"})
+    wire = re.compile(r"  [CS]: |\$ ehlo ")
+    assert [line for line in shown.splitlines() if width_of(line) > 40 and not wire.match(line)] == []
+    assert "  S: 250-SIZE 10240000\n" in shown.replace("\r", "")

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from ehlo import TargetError, connect
 from ehlo.lab import Lab
+from ehlo.probe.target import parse_target
 from peers.certificates import Authority
 
 EHLO = [sys.executable, "-m", "ehlo"]
@@ -38,6 +40,10 @@ def ehlo(
         (["check", "mail.example.com:http"], "a port is a number from 1 to 65535, not 'http'"),
         (["check", "mail.example.com:"], "a port is a number"),
         (["check", ""], "The target is empty"),
+        (["check", "127.0.0.1:2525:99999"], "has too many colons for a host:port, and is no IPv6 address"),
+        (["check", "recipient@[127.0.0.1]", "-6"], "127.0.0.1 is an IPv4 address, and -6 asks for IPv6 alone."),
+        (["check", "recipient@[IPv6:::1]", "-4"], "::1 is an IPv6 address, and -4 asks for IPv4 alone."),
+        (["check", "recipient@[x400:c=de]"], "[x400:c=de] is no address of IPv4 or IPv6"),
         (["check", "http://example.com"], "ehlo knows the schemes smtp://, smtps:// and lmtp://"),
         (["check", "unix:"], "behind unix: stands the path of a socket"),
         (["check", "pipe: "], "behind pipe: stands the command to run"),
@@ -80,6 +86,14 @@ def ehlo(
         (["check", "127.0.0.1", "-6"], "127.0.0.1 is an IPv4 address, and -6 asks for IPv6 alone."),
         (["check", "[::1]:25", "-4"], "::1 is an IPv6 address, and -4 asks for IPv4 alone."),
         (["shell", "127.0.0.1", "-6"], "127.0.0.1 is an IPv4 address, and -6 asks for IPv6 alone."),
+        (["check", "x", "--starttls", "never", "--verify"], "--starttls never and --verify contradict each other"),
+        (["send", "x", *ENVELOPE, "--starttls=never", "--verify=name"], "--starttls never and --verify contradict"),
+        (["shell", "x", "--starttls", "never", "--verify"], "--starttls never and --verify contradict each other"),
+        (["check", "x", "-q", "--json"], "argument --json: not allowed with argument -q/--quiet"),
+        (["show", "x", "--json", "-q"], "argument -q/--quiet: not allowed with argument --json"),
+        (["check", "x", "--timeout", "-1"], "--timeout -1: a time is a number of seconds above 0"),
+        (["check", "x", "--rate", "-1"], "--rate -1: this is a number of octets above 0"),
+        (["send", "x", *ENVELOPE, "--count", "-1"], "--count -1: the number of messages is from 1 to 1000000"),
         (["check", "x", "-4", "-6"], "argument -6: not allowed with argument -4"),
         (["check", "x", "--ask", ""], "--ask: a command is one line, and not empty"),
         (["check", "two words"], "is neither a host"),
@@ -108,6 +122,8 @@ def ehlo(
         (["check", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["send", "x", *ENVELOPE, "--data", "/nonexistent.eml"], "The message '/nonexistent.eml' cannot be read"),
         (["send", "x", *ENVELOPE, "--data", "y", "--body", "z"], "--data sends a message as it is"),
+        (["send", "x", *ENVELOPE, "--html", "/nonexistent/x"], "--html /nonexistent/x: of send this is the HTML text"),
+        (["send", "x", *ENVELOPE, "--html", "@/nonexistent/x"], "The HTML '/nonexistent/x' cannot be read"),
         (["send", "x", *ENVELOPE, "--header", "no colon"], "'no colon' is not a header"),
         (["send", "x", *ENVELOPE, "--header", "A: b\nC: d"], "The header A contains a line break"),
         (["send", "x", "-t", "b@example.com"], "A sender is needed"),
@@ -128,6 +144,80 @@ def test_one_sentence_and_status_2(words: list[str], sentence: str) -> None:
     assert sentence in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize("command", ["check", "send", "shell", "config"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--password=Sup3rS3cret"],
+        ["--password", "Sup3rS3cret"],
+        ["--PASS=Sup3rS3cret"],
+        ["--passwd", "Sup3rS3cret"],
+        ["-p", "Sup3rS3cret"],
+        ["--auth-password", "Sup3rS3cret"],
+    ],
+)
+def test_a_password_on_the_command_line_is_not_repeated(command: str, words: list[str]) -> None:
+    status, out, err = ehlo(command, *(["x"] if command != "config" else []), *words)
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        f"ehlo {command}: {words[0].partition('=')[0]}: a password does not belong on the command line"
+    )
+    for name in ("--user", "--password-file", "--password-command", "--password-keyring", "--password-env"):
+        assert name in err
+    assert "Sup3r" not in err
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "smtp://user:Sup3rPw@127.0.0.1:25",
+        "http://user:Sup3rPw@127.0.0.1",
+        "user:Sup3rPw@127.0.0.1",
+        "smtps://user:Sup3r@Pw@example.com",
+        "mx:user:Sup3rPw@example.com",
+    ],
+)
+def test_a_password_in_the_target_is_not_repeated(target: str) -> None:
+    for words in (
+        ["check", target],
+        ["send", target, *ENVELOPE],
+        ["shell", target],
+        ["check", "x", "--control", target],
+    ):
+        status, out, err = ehlo(*words)
+        assert (status, out) == (2, "")
+        assert "The target has a password in it" in err
+        assert "Sup3r" not in err
+    with pytest.raises(TargetError, match="The target has a password in it") as error:
+        connect(target)
+    assert "Sup3r" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--passphrase", "Sup3rS3cret"], "unrecognized arguments: --passphrase"),
+        (["--pw2=Sup3rS3cret"], "unrecognized arguments: --pw2"),
+        (["-pSup3rS3cret"], "unrecognized arguments: -p"),
+        (["--passwo-=a", "--tls=Sup3rS3cret"], "ambiguous option: --tls could match --tls-on-connect"),
+    ],
+)
+def test_the_value_of_an_unknown_option_is_not_repeated(words: list[str], shown: str) -> None:
+    status, _, err = ehlo("check", "x", *words)
+    assert status == 2
+    assert shown in err
+    assert "Sup3r" not in err
+
+
+def test_an_address_literal_says_where_to_connect() -> None:
+    """RFC 5321 §4.1.3. There is nothing to look up."""
+    target = parse_target("recipient@[127.0.0.1]")
+    assert (target.host, target.port, target.mx, target.recipient) == ("127.0.0.1", 25, False, "recipient@[127.0.0.1]")
+    target = parse_target("recipient@[IPv6:2001:db8::1]")
+    assert (target.host, target.mx) == ("2001:db8::1", False)
+    assert (parse_target("mx:[192.0.2.1]").host, parse_target("mx:[192.0.2.1]").mx) == ("192.0.2.1", False)
 
 
 def test_what_a_client_certificate_lacks(ca: Authority, tmp_path: Path) -> None:

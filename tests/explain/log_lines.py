@@ -102,7 +102,7 @@ POSTFIX = (
         " mx.example.com[192.0.2.1] while receiving the initial server greeting)",
     ),
     (
-        "out closed 4.4.2 message message-cut user@example.com mx.example.com",
+        "out closed 4.4.2 message message-unanswered user@example.com mx.example.com",
         f"{P}/smtp[123]: A1B2C3D4E5: to=<user@example.com>, {SMTP}, dsn=4.4.2, status=deferred (lost connection with"
         " mx.example.com[192.0.2.1] while sending end of data -- message may be sent more than once)",
     ),
@@ -253,6 +253,19 @@ POSTFIX = (
         f"{P}/smtpd[123]: warning: Connection rate limit exceeded: 61 from unknown[198.51.100.1] for service smtp",
     ),
     (
+        "in milter-unreachable - mail filter-unavailable - -",
+        f"{P}/smtpd[123]: warning: connect to Milter service inet:localhost:8891: Connection refused",
+    ),
+    (
+        "in sasl-unreachable - connect login-not-set-up - -",
+        f"{P}/smtpd[123]: warning: SASL: Connect to private/auth failed: No such file or directory",
+    ),
+    (
+        "out no-such-socket 4.4.1 connect no-such-socket user@example.com private/dovecot-lmtp",
+        f"{P}/lmtp[123]: 4A4A00Bc012345: to=<user@example.com>, relay=none, delay=0.1, delays=0.1/0/0/0, dsn=4.4.1,"
+        " status=deferred (connect to mail.example.com[private/dovecot-lmtp]: No such file or directory)",
+    ),
+    (
         "in client-lost - banner * - 198.51.100.1",
         f"{P}/postscreen[123]: HANGUP after 0.5 from [198.51.100.1]:41234 in tests before SMTP handshake",
     ),
@@ -316,8 +329,17 @@ EXIM = (
         f"{X} 1t7abc-000Abc-2D == user@example.com R=dnslookup defer (-1): host lookup did not complete",
     ),
     (
-        "out 0 - - recipient-unknown nobody@example.com -",
+        "out not-routed - rcpt not-routed nobody@example.com -",
         f"{X} 1t7abc-000Abc-2D ** nobody@example.com: Unrouteable address",
+    ),
+    (
+        "out not-routed - rcpt not-routed bob@nodomain.invalid -",
+        f"{X} 1t7abc-000Abc-2D ** bob@nodomain.invalid R=dnslookup: Unrouteable address",
+    ),
+    (
+        "out 550 5.1.1 rcpt recipient-unknown e@example.net -",
+        f"{X} 1t7abc-000Abc-2D ** e@example.net R=localuser T=dovecot_lmtp: LMTP error after RCPT TO:<e@example.net>:"
+        " 550 5.1.1 <e@example.net> User doesn't exist: e@example.net",
     ),
     (
         "out expired - connect * user@example.com -",

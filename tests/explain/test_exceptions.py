@@ -29,6 +29,22 @@ def said(software: str, rule: str, text: str, **fields: object) -> Said:
 
 SAID = (
     # Python.
+    said("smtplib", "body-not-ascii", r"""
+Traceback (most recent call last):
+  File "/srv/app/mail.py", line 9, in <module>
+    server.sendmail(sender, to, message)
+  File "/usr/lib/python3.12/smtplib.py", line 876, in sendmail
+    msg = _fix_eols(msg).encode('ascii')
+          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+UnicodeEncodeError: 'ascii' codec can't encode character '\xfc' in position 43: ordinal not in range(128)
+""", error="body-not-ascii", stage="message"),
+    said("smtplib", "sender-needs-smtputf8", r"""
+  File "/usr/lib/python3.12/smtplib.py", line 540, in mail
+    self.putcmd("mail", "FROM:%s%s" % (quoteaddr(sender), optionlist))
+  File "/usr/lib/python3.12/smtplib.py", line 357, in send
+    s = s.encode(self.command_encoding)
+UnicodeEncodeError: 'ascii' codec can't encode character '\xfc' in position 12: ordinal not in range(128)
+""", error="smtputf8-not-offered"),
     said("smtplib", "gmail-password-login", r"""
 Traceback (most recent call last):
   File "/srv/app/mail.py", line 12, in <module>
@@ -37,6 +53,37 @@ Traceback (most recent call last):
     raise last_exception
 smtplib.SMTPAuthenticationError: (534, b'5.7.9 Application-specific password required.\n5.7.9  See there - gsmtp')
 """, code=534, status="5.7.9", stage="auth"),
+    said("thunderbird", "starttls-not-offered",
+         "Unable to establish a secure link with Outgoing server (SMTP) mail.example.com using STARTTLS since it"
+         " doesn't advertise that feature. Switch off STARTTLS for that server or contact your service provider.",
+         error="starttls-not-offered", stage="starttls"),
+    said("thunderbird", "credentials-wrong",
+         "Sending of the message failed.\nUnable to authenticate to Outgoing server (SMTP) mail.example.com. Please"
+         " check the password and verify the 'Authentication Method' in 'Account Settings | Outgoing server (SMTP)'.",
+         code=535, stage="auth"),
+    said("nodemailer", "no-recipient-given", "Error: No recipients defined", error="no-recipient-given"),
+    said("wordpress", "no-recipient-given",
+         "wp_mail() failed: You must provide at least one recipient email address.", error="no-recipient-given"),
+    said("phpmailer", "php-mail-failed", "Mailer Error: Could not instantiate mail function."),
+    said("wordpress", "php-mail-failed",
+         "The email could not be sent.\nPossible reason: your host may have disabled the mail() function. WordPress",
+         error="php-mail-failed"),
+    said("", "filter-unavailable", "warning: connect to Milter service inet:localhost:8891: Connection refused",
+         error="milter-unreachable"),
+    said("", "no-such-socket", "connect to mail.example.com[private/dovecot-lmtp]: No such file or directory",
+         error="no-such-socket", server="private/dovecot-lmtp"),
+    said("", "login-not-set-up", "warning: SASL: Connect to private/auth failed: No such file or directory"),
+    said("postfix", "no-common-mechanism", "SASL authentication failed; cannot authenticate to server mail.example.com"
+         "[192.0.2.1]: no mechanism available", error="no-common-mechanism", stage="auth"),
+    said("postfix", "no-common-mechanism", "warning: SASL authentication failure: No worthy mechs found"),
+    said("", "mailer-not-running", "postdrop: warning: unable to look up public/pickup: No such file or directory"),
+    said("", "message-unanswered", "SMTP timeout after end of data (12345 bytes written)", error="timed-out",
+         stage="message"),
+    said("", "php-mail-failed", 'PHP Warning:  mail(): Failed to connect to mailserver at "localhost" port 25, verify'
+         ' your "SMTP" and "smtp_port" setting in php.ini or use ini_set()', error="php-mail-failed"),
+    said("phpmailer", "message-not-built", "Mailer Error: Could not access file: /tmp/x.pdf"),
+    said("phpmailer", "message-not-built", "Mailer Error: Message body empty"),
+    said("phpmailer", "php-extension-missing", "Mailer Error: Extension missing: openssl"),
     said("smtplib", "credentials-wrong",
          "SMTPAuthenticationError: (535, b'5.7.8 Error: authentication failed: UGFzc3dvcmQ6')", code=535, stage="auth"),
     said("smtplib", "recipient-unknown",
@@ -150,7 +197,7 @@ Error: Invalid login: 535-5.7.8 Username and Password not accepted. For more inf
          "Error: 140735:error:1408F10B:SSL routines:ssl3_get_record:wrong version number:ssl3_record.c:332: {\n"
          "  library: 'SSL routines',\n  reason: 'wrong version number',\n  code: 'ESOCKET',\n  command: 'CONN'\n}",
          error="tls-failed"),
-    said("nodemailer", "certificate-unknown-issuer",
+    said("nodemailer", "certificate-unknown-root",
          "Error: self signed certificate in certificate chain\n    at TLSSocket.onConnectSecure (node:_tls_wrap:1)"
          " {\n  code: 'ESOCKET',\n  command: 'CONN'\n}", certificate="unknown-root"),
     said("nodemailer", "certificate-wrong-name",

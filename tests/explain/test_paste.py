@@ -253,6 +253,27 @@ def shown(paste: Paste) -> str:
     return stream.getvalue()
 
 
+def rules_of(text: str) -> list[str]:
+    return [found.rule for found in verdict_on(text)[1].findings]
+
+
+def test_what_rewrites_the_greeting_comes_before_what_it_refuses() -> None:
+    session = [*TELNET_UP, "220 **************", "EHLO here.org", "500 unrecognized"]
+    assert rules_of(lines(session)) == ["firewall-rewrites", "command-unknown"]
+
+
+def test_helo_after_an_ehlo_that_is_not_known_is_no_failure() -> None:
+    session = [*TELNET_UP, "220 mail.example.com", "EHLO here.org", "502 unimplemented", "HELO here.org", "250 hello"]
+    assert rules_of(lines(session)) == ["helo-only"]
+    refused = [*session[:-3], "550 5.7.1 you are not welcome", *session[-2:]]
+    assert "helo-only" not in rules_of(lines(refused))
+
+
+def test_a_host_that_nobody_named_is_not_named() -> None:
+    (finding,) = verdict_on("telnet: Unable to connect to remote host: Connection refused\n")[1].findings
+    assert finding.title == "Nothing answers at the address: the connection was refused"
+
+
 @pytest.mark.parametrize("it", PASTED, ids=lambda it: it.name)
 def test_each_paste(it: Pasted) -> None:
     paste, verdict = verdict_on(it.text)
@@ -513,3 +534,21 @@ def test_ehlo_shell(lab: RunningLab) -> None:
     commands = "".join(f"{line}\n" for line in (EHLO[0], MAIL[0], REFUSED[0], "QUIT")).encode()
     text = output(sys.executable, "-m", "ehlo", "shell", f"127.0.0.1:{lab.port}", stdin=commands)
     assert first_rule(text, "ehlo") == "recipient-unknown"
+
+
+@pytest.mark.parametrize("echo", [f'500 5.5.1 Command unrecognized: "{SECRETS[1]}=="', f"502 {SECRETS[1]} unknown"])
+def test_the_password_sent_on_when_auth_was_refused(echo: str) -> None:
+    """The server repeats it, and it is as secret there."""
+    refused = ["AUTH LOGIN", "503 5.5.1 Not here", "YWxpY2U=", "500 5.5.1 What?", f"{SECRETS[1]}==", echo, "QUIT"]
+    paste = read_paste(lines(GREETED, refused, "221 Bye"))
+    assert paste is not None
+    written = json.dumps([event_to_json(event) for event in redact(paste.transcript).events])
+    assert SECRETS[1] not in written
+    assert written.count("[redacted]") == 3
+
+
+def test_a_login_that_was_mistyped() -> None:
+    paste = read_paste(lines(GREETED, f"AUHT PLAIN {SECRETS[2]}=", f"500 {SECRETS[2]}= is no command", BYE))
+    assert paste is not None
+    written = json.dumps([event_to_json(event) for event in redact(paste.transcript).events])
+    assert SECRETS[2] not in written

@@ -208,8 +208,8 @@ CUTS = {
     "MAIL": (17, "mail", "connection-lost"),
     "RCPT": (18, "rcpt", "connection-lost"),
     "DATA": (19, "data", "connection-lost"),
-    ".": (20, "message", "message-cut"),
-    "QUIT": (21, "quit", "connection-lost"),
+    ".": (20, "message", "message-unanswered"),
+    "QUIT": (21, "quit", "quit-unanswered"),
 }
 
 

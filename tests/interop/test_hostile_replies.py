@@ -191,12 +191,12 @@ GO: list[Step] = [Send(b"220 go\r\n"), Pause(0.05)]
 TLS_CASES: dict[str, tuple[list[Step], str]] = {
     "a reply behind 220": ([Send(b"220 go\r\n250 injected\r\n"), Hang()], "bytes-before-tls"),
     "one octet behind 220": ([Send(b"220 go\r\nx"), Hang()], "bytes-before-tls"),
-    "text as handshake": ([*GO, Send(b"500 what?\r\n"), Hang()], "tls-failed"),
+    "text as handshake": ([*GO, Send(b"500 what?\r\n"), Hang()], "starttls-failed"),
     "close": ([*GO, Close()], "tls-cut"),
     "reset": ([*GO, Reset()], "tls-cut"),
-    "silence": ([*GO, Hang()], "tls-silent"),
+    "silence": ([*GO, Hang()], "starttls-silent"),
     "alert": ([*GO, Send(b"\x15\x03\x03\x00\x02\x02\x28"), Hang()], "tls-no-common-cipher"),
-    "endless record": ([*GO, Flood(b"\x16\x03\x03\x40\x00" + b"\x02" * 16384)], "tls-failed"),
+    "endless record": ([*GO, Flood(b"\x16\x03\x03\x40\x00" + b"\x02" * 16384)], "starttls-failed"),
 }
 
 

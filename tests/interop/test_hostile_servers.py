@@ -43,7 +43,7 @@ CASES: dict[str, tuple[list[Step], int, str | None]] = {
     "garbage in the handshake": (
         [*STARTTLS, Send(b"220 go\r\n"), ReadContent(10), Send(b"no TLS here\r\n"), Hang()],
         15,
-        "tls-failed",
+        "starttls-failed",
     ),
     "421 instead of an answer": ([*MAIL, Send(b"421 4.3.2 shutting down\r\n"), Close()], 17, "server-shuts-down"),
     "421 unasked": ([*READY, Send(b"421 4.4.2 too slow\r\n"), Expect(b"MAIL"), Close()], 17, "service-closing"),

@@ -37,7 +37,7 @@ def test_a_scenario_does_what_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", scenario_names())
 def test_a_check_says_what_is_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = load_scenario(name)
-    (tmp_path / "big.eml").write_bytes(b"Subject: big\r\n\r\n" + b"a line of a large message\r\n" * 100)
+    (tmp_path / "big.eml").write_bytes(b"Subject: big\r\n\r\n" + b"a line of a large message\r\n" * 200_000)
     command, *options = scenario.command.split()
     options = [{"LAB_CA": str(tmp_path / "ca.pem"), "BIG_FILE": str(tmp_path / "big.eml")}.get(w, w) for w in options]
     if "-f" not in options:

@@ -625,6 +625,51 @@ def test_a_full_disk(tmp_path: File, durable: bool) -> None:
     again.close()
 
 
+@contextlib.contextmanager
+def full_disk(octets: int) -> Iterator[None]:
+    """No file may grow beyond so many octets."""
+    bound = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, bound[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bound)
+
+
+def test_what_is_there_can_be_read_on_a_full_disk(tmp_path: File) -> None:
+    store = Store(str(tmp_path / "store.db"), durable=True, tag_rules=[TagRule("x", "subject:hello")])
+    assert store.add_message(message("a", b"Subject: hello\r\n\r\nbody\r\n"))
+    with full_disk(1):
+        assert not store.add_message(message("b"))
+        (found,) = store.messages().messages
+        assert (found.id, found.summary["Subject"]) == ("a", "hello")
+        assert (store.message("a") or found).summary["Subject"] == "hello"
+        assert store.raw("a") == b"Subject: hello\r\n\r\nbody\r\n"
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.delete(["a"])
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.mark(None, read=True)
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.tag(["a"], ["y"])
+    assert [found.tags for found in store.messages().messages] == [("x",)]
+    store.delete(None)
+    assert ids(store) == []
+    assert store.close() == 0
+
+
+def test_what_is_lost_is_counted(tmp_path: File, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(str(tmp_path / "store.db"))
+    with full_disk(1):
+        assert store.add_message(message("a"))
+        assert store.add_message(message("b"))
+        store.settle()
+        store.settle()
+        assert not store.add_message(message("c"))
+        assert store.close() == 2
+    (warning,) = caplog.messages
+    assert warning.startswith(f"The store {tmp_path / 'store.db'} cannot be written: ")
+
+
 # Threads.
 
 

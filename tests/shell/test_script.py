@@ -408,3 +408,26 @@ def test_ctrl_c_leaves_a_readable_record(given: bytes, tmp_path: Path) -> None:
     assert transcript.complete
     assert [event.kind for event in transcript.events[-2:]] == ["error", "close"]
     assert transcript.events[-2].fact("error") == "interrupted"
+
+
+def test_a_login_that_goes_on_though_it_was_refused(lab: RunningLab, tmp_path: Path) -> None:
+    """Neither the hint nor the record has the password; nor has the end of a session that was over before."""
+    # In base64 it looks like a verb.
+    password = "Sup3rS3cret!"
+    response, whole = (base64.b64encode(text.encode()).decode() for text in (password, f"\0alice\0{password}"))
+    script = f"EHLO a\nAUTH LOGIN\nYWxpY2U=\n{response}\nAUHT PLAIN {whole}\nQUIT\n{response}\n"
+    record = tmp_path / "record.jsonl"
+    _, out, err = shell(lab, script, "--record", str(record))
+    for secret in (response, whole):
+        assert secret.upper() not in (out + err + record.read_text()).upper()
+    assert "! This is no command of SMTP.\nC: [redacted]\n" in out
+    assert "! AUHT is no command of SMTP.\nC: AUHT PLAIN [redacted]\n" in out
+    assert "not sent: a line that may be a secret" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_disk_that_is_full_does_not_end_the_shell(lab: RunningLab) -> None:
+    status, out, err = shell(lab, "HELO here.org\n< 250\n:again\nNOOP\n< 250\n", "--record", "/dev/full")
+    assert (status, err) == (0, "")
+    assert out.count("✗ The record '/dev/full' cannot be written: No space left on device.\n") == 1
+    assert "C: NOOP" in out

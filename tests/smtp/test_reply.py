@@ -14,6 +14,7 @@ from ehlo.smtp.reply import (
     EnhancedStatus,
     Reply,
     ReplyReader,
+    decode_line,
     parse_reply_line,
 )
 from grammar import replies
@@ -197,3 +198,8 @@ def test_any_line_can_be_read(rest: bytes, start: bytes) -> None:
     line = parse_reply_line(start + rest + b"\n")
     assert (line.code is None) == (Deviation.NO_CODE in line.deviations)
     assert not (line.more and line.code is None)
+
+
+def test_a_line_that_was_cut_off_has_no_wrong_ending() -> None:
+    assert decode_line(b"550 5.1.1 user unk") == ("550 5.1.1 user unk", [])
+    assert decode_line(b"550 x\n") == ("550 x", [Deviation.BARE_LF])

@@ -215,12 +215,48 @@ def test_a_client_that_does_not_wait() -> None:
         S: 503 5.5.1 EHLO first
         C: XYZZY
     """)
-    assert [event.text for event in events[3::2]] == [
-        b64("alice"),
+    # A person goes on with any of the responses, so which one the first is nobody knows.
+    assert [event.text for event in events[3:]] == [
         "[redacted]",
+        "500 5.5.2 What?",
+        "[redacted]",
+        "500 5.5.2 [redacted]?",
         "MAIL FROM:<sender@yourdomain.com>",
+        "503 5.5.1 EHLO first",
         "XYZZY",
     ]
+
+
+def test_the_password_at_once_where_auth_was_refused() -> None:
+    events = redacted(f"C: AUTH LOGIN\nS: 503 Not here\nC: {LOGIN}\nS: 500 What is {LOGIN}?")
+    assert [event.text for event in events[2:]] == ["[redacted]", "500 What is [redacted]?"]
+    assert "user" not in events[2].facts
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (f"AUHT PLAIN {PLAIN}", "AUHT PLAIN [redacted]"),
+        (f"auht  plain  {PLAIN}", "auht plain [redacted]"),
+        (f"AUTHPLAIN {PLAIN}", "AUTHPLAIN [redacted]"),
+        ("pass my secret", "pass [redacted]"),
+        (f"PLAIN {PLAIN}", "PLAIN [redacted]"),
+        (f"AUHT XOAUTH2 {XOAUTH2}", "AUHT XOAUTH2 [redacted]"),
+    ],
+)
+def test_what_was_meant_to_be_auth(line: str, shown: str) -> None:
+    events = redacted(f"C: {line}\nS: 500 5.5.2 What is {line.split()[-1]}?")
+    assert [event.text for event in events] == [shown, "500 5.5.2 What is [redacted]?"]
+
+
+def test_responses_behind_what_was_meant_to_be_auth() -> None:
+    events = redacted(f"C: AUHT LOGIN\nS: 500 What?\nC: {b64('alice')}\nS: 500 What?\nC: {LOGIN}\nS: 500 {LOGIN}?")
+    assert [event.text for event in events[::2]] == ["AUHT LOGIN", "[redacted]", "[redacted]"]
+
+
+@pytest.mark.parametrize("line", ["XYZZY PLUGH", "HELP PLAIN text", "MAIL FROM:<plain@example.com>", "NOOP PLAIN AAAA"])
+def test_other_lines_stay(line: str) -> None:
+    assert redacted(f"C: {line}")[0].text == line
 
 
 def test_replies_to_earlier_commands_do_not_end_the_exchange() -> None:

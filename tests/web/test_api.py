@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ehlo.lab import Lab, Policy
 from ehlo.transcript import jsonl
+from ehlo.web.serving import WebServer
 from web.conftest import Page
 
 MULTIPART = b"""\
@@ -69,6 +71,24 @@ def test_list_get_and_parts(page: Page) -> None:
     assert get(page, "/api/v1/messages")["messages"][0]["Read"] is True
 
 
+def test_the_envelope_says_what_the_header_does_not(page: Page) -> None:
+    """As in Mailpit: who is named by the envelope alone got a blind copy, and MAIL has the return path."""
+    id_ = page.send(b"To: Bob <Bob@example.com>\r\nSubject: x\r\n\r\n", to="bob@example.com")
+    assert get(page, f"/api/v1/message/{id_}")["Bcc"] == []
+    blind = page.send(b"To: Bob <bob@example.com>\r\nSubject: x\r\n\r\n", to="carol@example.com")
+    bcc = [{"Name": "", "Address": "carol@example.com"}]
+    message = get(page, f"/api/v1/message/{blind}")
+    assert (message["Bcc"], message["ReturnPath"]) == (bcc, "a@here.example")
+    assert get(page, "/api/v1/messages")["messages"][0]["Bcc"] == bcc
+    written = page.send(b"Return-Path: <b@here.example>\r\nSubject: x\r\n\r\n")
+    assert get(page, f"/api/v1/message/{written}")["ReturnPath"] == "b@here.example"
+
+
+def test_it_is_alive_and_ready(page: Page) -> None:
+    for path in ("/livez", "/readyz"):
+        assert (page.http.get(path).status_code, page.http.get(path).text) == (200, "ok")
+
+
 def test_pages_of_a_list(page: Page) -> None:
     ids = [page.send(f"Subject: {number}\r\n\r\n".encode()) for number in range(5)]
     first = get(page, "/api/v1/messages", limit=2)
@@ -97,6 +117,54 @@ def test_search_tags_and_read(page: Page) -> None:
     assert get(page, "/api/v1/info")["Messages"] == 0
 
 
+@pytest.mark.parametrize("name", ["IDs", "ids", "IDS", "iDs"])
+def test_names_in_any_case(page: Page, name: str) -> None:
+    """As in Mailpit: what names one message must never be taken for all."""
+    one, other = page.send(), page.send()
+    assert page.http.put("/api/v1/messages", json={name: [one], "read": True}).status_code == 200
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, True]
+    assert page.http.put("/api/v1/tags", json={name: [one], "TAGS": ["mine"]}).status_code == 200
+    assert [row["Tags"] for row in get(page, "/api/v1/messages")["messages"]] == [[], ["mine"]]
+    assert page.http.request("DELETE", "/api/v1/messages", json={name: [one]}).status_code == 200
+    assert [row["ID"] for row in get(page, "/api/v1/messages")["messages"]] == [other]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("DELETE", "messages", {"ID": ["x"]}, "ID is not known here; this takes IDs."),
+        ("DELETE", "messages", {"IDs": ["x"], "ids": []}, "IDs stands there twice."),
+        ("DELETE", "messages", {"IDs": ""}, "IDs is a list of texts."),
+        ("DELETE", "messages", {"IDs": False}, "IDs is a list of texts."),
+        (
+            "DELETE",
+            "messages?IDs=x",
+            None,
+            "IDs is not known in the query; what is meant is said in the body, as JSON.",
+        ),
+        ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
+        ("PUT", "messages", {"Read": None}, "Read is true or false."),
+        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
+        (
+            "PUT",
+            "messages?Read=true",
+            {},
+            "Read is not known in the query; what is meant is said in the body, as JSON.",
+        ),
+        ("PUT", "tags", {"IDs": [], "Tag": ["x"]}, "Tag is not known here; this takes IDs and Tags."),
+        ("PUT", "tags?query=x", {}, "query is not known in the query; what is meant is said in the body, as JSON."),
+    ],
+)
+def test_what_is_not_understood_changes_nothing(page: Page, method: str, path: str, body: Any, said: str) -> None:
+    id_ = page.send()
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": True})
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": ["mine"]})
+    before = get(page, "/api/v1/messages")
+    answer = page.http.request(method, f"/api/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()) == (400, {"Error": said})
+    assert get(page, "/api/v1/messages") == before
+
+
 def test_checks(page: Page) -> None:
     id_ = page.send(b"Subject: x\r\n\r\n")
     titles = [check["title"] for check in get(page, f"/api/v1/message/{id_}/checks")["checks"]]
@@ -107,6 +175,37 @@ def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
     answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
     assert answer.status_code == 403
     assert "--release" in answer.json()["Error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"To": ["nope"]},
+        {"To": [""]},
+        {"To": [" "]},
+        {"To": ["<>"]},
+        {"To": ["a@b.example", "c@"]},
+        {"To": ["a@b.example\r\nRCPT TO:<c@d.example>"]},
+        {"To": []},
+        {"To": "a@b.example"},
+        {"To": ["a@b.example"], "Cc": ["c@d.example"]},
+        {},
+    ],
+)
+def test_a_release_to_nobody_reaches_no_server(body: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as real:
+        real.setblocking(False)
+        lab = Lab(policy=Policy(any_recipient=True))
+        web = WebServer(lab, release=f"127.0.0.1:{real.getsockname()[1]}")
+        lab.companions.append(web)
+        with lab.running() as thread:
+            page = Page(thread, web)
+            page.http.timeout = 5
+            answer = page.http.post(f"/api/v1/message/{page.send()}/release", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["Error"].endswith(".")
+        with pytest.raises(BlockingIOError):
+            real.accept()
 
 
 # Sessions, faults, scenarios.
@@ -129,6 +228,27 @@ def test_a_session_line_by_line(page: Page) -> None:
     assert "client-starttls-unused" in [finding["rule"] for finding in session["findings"]]
     file = page.http.get(f"/api/v1/session/{listed['number']}/transcript").text
     assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
+
+
+def test_what_is_no_character_is_replaced(page: Page) -> None:
+    """Lone surrogates are no text: many readers of JSON refuse them (RFC 8259 §8.2)."""
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        stream = client.makefile("rb")
+        stream.readline()
+        client.sendall(b"EHLO \xfe\r\nMAIL FROM:<\xff@b.example>\r\nNOOP \xc3\xa4\xf0\x9f\x93\xa7\r\nQUIT\r\n")
+        stream.read()
+    number = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    for path in (f"/api/v1/session/{number}", f"/api/v1/session/{number}/events", "/api/v1/sessions"):
+        answer = page.http.get(path)
+        assert b"\\udcf" not in answer.content.lower()
+        assert answer.content.isascii()
+        json.dumps(answer.json(), ensure_ascii=False).encode()
+    lines = [event["text"] for event in get(page, f"/api/v1/session/{number}")["events"] if event["who"] == "client"]
+    assert lines[:3] == ["EHLO \ufffd", "MAIL FROM:<\ufffd@b.example>", "NOOP ä📧"]
+    assert page.http.put("/api/v1/scenario", content=b'{"name": "\\udcff"}').status_code == 400
+    assert (
+        page.http.put("/api/v1/messages", content=b'{"\\udcff": []}').json()["Error"].startswith("\ufffd is not known")
+    )
 
 
 def test_a_session_in_parts(page: Page) -> None:
@@ -324,7 +444,9 @@ def test_a_part_is_saved_not_run(page: Page) -> None:
 
 
 def test_large_and_broken_requests(page: Page) -> None:
-    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000).status_code == 403
+    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000).status_code == 413
+    evil = {"Origin": "https://evil.example"}
+    assert page.http.post("/api/v1/faults", content=b"x" * 2_000_000, headers=evil).status_code == 403
     for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
         assert page.http.post("/api/v1/faults", content=body).status_code == 400
     assert page.http.get("/api/v1/messages?limit=-1").status_code == 400

@@ -109,7 +109,7 @@ def test_what_comes_is_what_it_says(page: Page) -> None:
         called.add((method, path.partition("?")[0]))
         return answer.json() if answer.headers["content-type"] == "application/json" else answer.content
 
-    for path in ("/", "/static/app.js", "/static/style.css", "/api/v1/openapi.json"):
+    for path in ("/", "/static/app.js", "/static/style.css", "/api/v1/openapi.json", "/livez", "/readyz"):
         done("GET", path)
     for path in ("lab", "sessions", "sessions?limit=1", "faults", "scenarios", "info", "webui", "messages", "tags"):
         done("GET", f"/api/v1/{path}")

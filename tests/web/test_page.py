@@ -38,6 +38,30 @@ def test_a_mail_arrives_while_the_page_is_open(watched: Watched, page: Page) -> 
     expect(tab.get_by_text("No Date field", exact=True)).to_be_visible()
 
 
+def test_what_programs_mark_and_tag_is_seen(watched: Watched, page: Page) -> None:
+    id_ = page.send(b"Subject: one\r\n\r\n")
+    tab = watched.tab
+    row = tab.get_by_test_id("message-row")
+    expect(row).to_contain_text("(unread)")
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": True})
+    expect(row).not_to_contain_text("(unread)")
+    page.http.put("/api/v1/messages", json={"Read": False})
+    expect(row).to_contain_text("(unread)")
+    expect(tab).to_have_title("(1) ehlo lab")
+    page.http.get(f"/api/v1/message/{id_}")
+    expect(row).not_to_contain_text("(unread)")
+    expect(tab).to_have_title("ehlo lab")
+    row.click()
+    expect(tab.get_by_test_id("tags")).to_be_hidden()
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": ["mine", "later"]})
+    expect(tab.get_by_test_id("tags").locator(".tag")).to_have_text(["mine", "later"])
+    expect(row.locator(".tag")).to_have_text(["mine", "later"])
+    page.http.put("/api/v1/messages", json={"IDs": [id_], "Read": False})
+    expect(tab.get_by_test_id("toggle-read")).to_have_text("Mark read")
+    page.http.put("/api/v1/tags", json={"IDs": [id_], "Tags": []})
+    expect(tab.get_by_test_id("tags")).to_be_hidden()
+
+
 def test_a_session_line_by_line(watched: Watched, page: Page) -> None:
     tab = watched.tab
     tab.get_by_test_id("nav-sessions").click()
@@ -120,6 +144,19 @@ def test_who_is_not_named_in_the_message_is_named_by_the_envelope(watched: Watch
     expect(row.first).to_contain_text("<>")
 
 
+def test_the_list_beside_a_session_knows_it(watched: Watched, page: Page) -> None:
+    """Who comes to a session from its message finds it in the list."""
+    tab = watched.tab
+    tab.get_by_test_id("nav-sessions").click()
+    expect(tab.get_by_text("No session yet.")).to_be_visible()
+    tab.get_by_test_id("nav-messages").click()
+    page.send()
+    tab.get_by_test_id("message-row").click()
+    tab.get_by_test_id("to-session").click()
+    expect(tab.get_by_test_id("session-row")).to_have_count(1)
+    expect(tab.get_by_text("No session yet.")).to_be_hidden()
+
+
 def test_a_handshake_is_called_one(watched: Watched, page: Page) -> None:
     with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
         smtp.starttls(context=page.lab.ssl_context())
@@ -142,13 +179,34 @@ def test_a_fault_is_switched_on_here_and_the_next_session_shows_it(watched: Watc
     switch = tab.get_by_test_id("fault-switch")
     switch.click()
     expect(switch).not_to_be_checked()
-    switch.click()
+    with tab.expect_response(
+        lambda answer: answer.request.method == "PATCH" and answer.request.post_data == '{"enabled":true}'
+    ):
+        # The switch has moved before the lab knows.
+        switch.click()
     expect(switch).to_be_checked()
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         page.send()
     tab.get_by_test_id("nav-sessions").click()
     tab.get_by_test_id("session-row").first.click()
     expect(tab.get_by_test_id("conversation")).to_contain_text("450 4.2.0")
+
+
+def test_an_error_goes_when_a_fault_was_added(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    tab.get_by_test_id("nav-faults").click()
+    tab.get_by_test_id("fault-add").click()
+    expect(tab.get_by_test_id("fault-error")).to_have_text("Say what the fault does: a reply, a delay or a close.")
+    tab.get_by_test_id("fault-json").fill('{"stage": "rcpt", "do": {"reply": "450 4.2.0 Later"}}')
+    tab.get_by_test_id("fault-json-add").click()
+    expect(tab.get_by_test_id("fault-row")).to_have_count(1)
+    expect(tab.get_by_test_id("fault-error")).to_be_empty()
+    tab.get_by_test_id("fault-json").fill("{")
+    tab.get_by_test_id("fault-json-add").click()
+    expect(tab.get_by_test_id("fault-json-error")).to_contain_text("This is not JSON")
+    tab.locator('[data-testid=preset][data-preset="greylist-once"]').click()
+    expect(tab.get_by_test_id("fault-row")).to_have_count(2)
+    expect(tab.get_by_test_id("fault-json-error")).to_be_empty()
 
 
 def test_a_scenario_is_chosen(watched: Watched, page: Page) -> None:
@@ -317,7 +375,9 @@ def test_a_hostile_greeting_is_text(watched: Watched, page: Page) -> None:
     assert tab.locator("b[onmouseover]").count() == 0
 
 
-def test_a_message_is_released_after_a_question(browser: Browser) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_message_is_released_to_whom_one_says(browser: Browser, width: int) -> None:
+    """Test mail is addressed to real people: they get it only if somebody writes their addresses down."""
     upstream = Lab(policy=Policy(any_recipient=True))
     with upstream.running() as real:
         lab = Lab()
@@ -325,18 +385,45 @@ def test_a_message_is_released_after_a_question(browser: Browser) -> None:
         lab.companions.append(web)
         with lab.running() as thread:
             Page(thread, web).send(b"Subject: release me\r\n\r\nnow\r\n")
-            tab = browser.new_page()
+            tab = browser.new_page(viewport={"width": width, "height": 740})
             tab.goto(f"http://127.0.0.1:{web.port}/#/message/{thread.messages[0].id}")
-            button = tab.get_by_test_id("release")
-            button.click()
-            expect(button).to_have_text("Really send it to recipient@example.com?")
+            button, field = tab.get_by_test_id("release"), tab.get_by_label("Send it to")
+            for _ in range(3):
+                # However often it is clicked, it sends nothing.
+                button.click()
+                button.click()
+            expect(field).to_be_hidden()
+            button.press("Enter")
+            expect(field).to_be_focused()
+            expect(field).to_have_value("")
+            assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            send = tab.get_by_test_id("release-send")
+            box = send.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+            assert width > 560 or box["height"] >= 44
+            send.click()
+            expect(tab.get_by_test_id("release-error")).to_have_text("Say whom the message is to be sent to.")
+            field.press("Escape")
+            expect(field).to_be_hidden()
+            expect(button).to_be_focused()
+            assert "#/message/" in tab.url
             assert real.messages == []
+            button.press("Enter")
+            tab.keyboard.type('me@here.example, "a, b"@here.example')
+            tab.keyboard.press("Enter")
+            expect(tab.locator("#notice")).to_have_text('Released to me@here.example, "a, b"@here.example.')
+            expect(field).to_be_hidden()
             button.click()
-            expect(button).to_have_text("Released")
+            expect(field).to_have_value("")
+            field.fill("you@here.example")
+            send.click()
+            expect(tab.locator("#notice")).to_have_text("Released to you@here.example.")
             tab.close()
-        (message,) = real.messages
-    assert message.content == b"Subject: release me\r\n\r\nnow\r\n"
-    assert [path.address for path in message.recipients] == ["recipient@example.com"]
+        first, second = real.messages
+    assert first.content == b"Subject: release me\r\n\r\nnow\r\n"
+    assert [path.address for path in first.recipients] == ["me@here.example", '"a, b"@here.example']
+    assert [path.address for path in second.recipients] == ["you@here.example"]
 
 
 def test_by_keyboard(watched: Watched, page: Page) -> None:
@@ -357,6 +444,24 @@ def test_by_keyboard(watched: Watched, page: Page) -> None:
     tab.keyboard.press("Escape")
     tab.keyboard.press("?")
     expect(tab.locator("dialog[open]")).to_be_visible()
+
+
+def test_the_ends_of_a_list_from_anywhere(watched: Watched, page: Page) -> None:
+    for number in range(3):
+        page.send(f"Subject: number {number}\r\n\r\n".encode())
+    tab = watched.tab
+    rows = tab.get_by_test_id("message-row")
+    expect(rows).to_have_count(3)
+    for key, row in (("End", rows.last), ("Home", rows.first)):
+        tab.reload()
+        expect(rows).to_have_count(3)
+        tab.keyboard.press(key)
+        expect(row).to_be_focused()
+    rows.first.press("Enter")
+    tab.get_by_test_id("tab-text").focus()
+    tab.keyboard.press("End")
+    # Whoever reads a message means the message.
+    expect(tab.get_by_test_id("tab-text")).to_be_focused()
 
 
 def test_everything_is_deleted_after_a_question(watched: Watched, page: Page) -> None:

@@ -7,9 +7,9 @@ import os
 import sys
 from typing import NamedTuple
 
-from ehlo.cli.commands import COMMANDS
+from ehlo.cli.commands import COMMANDS, UsageError
 from ehlo.cli.config_file import SAMPLE
-from ehlo.cli.config_layers import Configuration, Setting
+from ehlo.cli.config_layers import Configuration, Setting, explained
 from ehlo.cli.config_options import parser_of, target_of
 from ehlo.cli.configuration import FILE_VARIABLE, default_file
 from ehlo.cli.secret import PASSWORD_VARIABLE
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     configuration = Configuration.read()
     configuration.check()
+    _try_values(configuration)
     profile = args.profile.removeprefix("@") if args.profile else None
     rows = _rows(configuration, profile)
     if args.json:
@@ -68,6 +69,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(configuration.file.name, list(configuration.file.profiles), rows)
     return 0
+
+
+def _try_values(configuration: Configuration) -> None:
+    """Make of all values what the commands make of them, which looks at more than their form. Raises `UsageError`."""
+    if configuration.file.name is None and not configuration.environment:
+        return
+    from ehlo.cli.investigation import check_wishes
+    from ehlo.cli.network import nameserver_from, with_network
+    from ehlo.cli.options import base_plan, plan_from, target_from
+    from ehlo.cli.security import kinds_of_secret, with_security
+
+    for profile in (None, *configuration.file.profiles):
+        for command in ("check", "send", "shell"):
+            args, settings = configuration.tried(command, profile)
+            try:
+                kinds_of_secret(args.auth)
+                args.auth = []
+                nameserver_from(args.dns_server)
+                if command == "shell":
+                    with_security(args, with_network(args, base_plan(args)))
+                else:
+                    check_wishes(args)
+                    plan_from(args, last="message" if command == "send" else "rcpt")
+            except UsageError as error:
+                raise UsageError(explained(str(error), settings)) from None
+        target = None if profile is None else configuration.target(profile)
+        if target is not None:
+            try:
+                target_from(target)
+            except UsageError as error:
+                raise UsageError(f"{configuration.file.name}: [profile.{profile}] target: {error}") from None
 
 
 def _rows(configuration: Configuration, profile: str | None) -> list[_Row]:

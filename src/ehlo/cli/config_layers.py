@@ -120,6 +120,15 @@ class Configuration(NamedTuple):
         for profile in self.file.profiles:
             self.target(profile)
 
+    def tried(self, command: str, profile: str | None) -> tuple[argparse.Namespace, list[Setting]]:
+        """The arguments of a command that is given nothing but a host, or a profile and a host; without a login, which
+        would ask for a password. Raises `UsageError`."""
+        words = [*([] if profile is None else [f"@{profile}"]), "localhost"]
+        args, settings = self.apply(command, parser_of(command), words)
+        for dest in ("user", *SOURCES):
+            setattr(args, dest, None)
+        return args, settings
+
     def _place(self, profile: str) -> str:
         return f"{self.file.name}: [profile.{profile}]"
 

@@ -17,7 +17,7 @@ from ehlo.probe.target import parse_target
 from ehlo.probe.walk import client_session
 from ehlo.report.style import Style, style_of
 from ehlo.report.terminal import SessionView
-from ehlo.report.text import safe
+from ehlo.report.text import safe, wrap
 from ehlo.smtp.address import parse_path
 from ehlo.smtp.states import CONNECT, CONTENT
 from ehlo.transcript.event import Event
@@ -145,9 +145,14 @@ class _Tour:
         keyword = text[4:].split(" ")[0] if who == "S" and text.startswith("250") else ""
         meaning = meaning_of_keyword(keyword) if keyword else ""
         line = style.paint(shown, "36") if who == "C" else style.bold(shown)
-        if meaning:
-            line += " " * max(2, 30 - len(shown)) + style.dim(meaning)
+        gap = max(2, 30 - len(shown))
+        beside = 5 + len(shown) + gap + len(meaning) <= style.width
+        if meaning and beside:
+            line += " " * gap + style.dim(meaning)
         print(f"  {style.dim(who + ':')} {line}")
+        if meaning and not beside:
+            for part in wrap(meaning, style.width - 9):
+                print(f"         {style.dim(part)}")
 
     def _text(self, text: str) -> None:
         for line in textwrap.wrap(self._style.plain(text), min(self._style.width, 78)):

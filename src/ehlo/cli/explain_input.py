@@ -38,6 +38,9 @@ def source_of(words: list[str]) -> Path | BinaryIO:
         if sys.stdin is None or (not words and sys.stdin.isatty()):
             raise UsageError("there is nothing to explain: give a text, a file, or - for standard input.")
         return sys.stdin.buffer
+    if not any(map(str.strip, words)):
+        # Mostly a variable of a shell that was not set. As a path it would be the current folder.
+        raise UsageError("there is nothing to explain: the text is empty.")
     if len(words) == 1 and len(words[0]) < 4096 and "\n" not in words[0]:
         path = Path(words[0])
         try:

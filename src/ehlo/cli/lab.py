@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
+    adapted,
     check_behaviour,
     check_options,
     identity_from,
-    persona_from,
-    policy_from,
     scenario_from,
     store_from,
     write_certificates,
@@ -138,23 +137,21 @@ def run(args: argparse.Namespace) -> int:
     identity = identity_from(args)
     store = store_from(args)
     lab = Lab(
-        persona_from(args, scenario),
-        None,
         scenario=scenario,
-        seed=args.seed or 0,
         identity=identity,
         store=store,
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
-        adapt=partial(policy_from, args),
+        adapt=partial(adapted, args),
     )
     check_behaviour(args, lab)
     write_certificates(args, lab)
     gc.enable()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
+    lost = 0
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(lab, args, style))
+            status = runner.run(_serve(lab, args, style))
     except UsageError:
         # It did not run: what is there of an earlier run stays.
         args.export = None
@@ -163,7 +160,10 @@ def run(args: argparse.Namespace) -> int:
         if store is not None:
             if args.export:
                 _export(store, args.export)
-            store.close()
+            if lost := store.close():
+                lost_are = "1 message is" if lost == 1 else f"{lost} messages are"
+                print(f"ehlo lab: {lost_are} lost: {safe(store.path)} could not be written.", file=sys.stderr)
+    return status or int(lost > 0)
 
 
 async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:

@@ -10,7 +10,6 @@ from ehlo.cli.files import read_file, write_file
 from ehlo.cli.options import target_from
 from ehlo.lab.authority import Identity, first_certificate, server_context
 from ehlo.lab.lab import Lab
-from ehlo.lab.persona import Persona, load_persona
 from ehlo.lab.policy import TOLD, Policy
 from ehlo.lab.query import check_query
 from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, check_host, load_scenario
@@ -65,19 +64,23 @@ def scenario_from(args: argparse.Namespace) -> Scenario:
         raise UsageError(str(error)) from None
 
 
-def persona_from(args: argparse.Namespace, scenario: Scenario) -> Persona:
-    """The persona, on its host. Raises `UsageError`."""
-    persona = load_persona(args.persona or scenario.persona)
+def adapted(args: argparse.Namespace, scenario: Scenario) -> Scenario:
+    """A scenario with what the options say, which goes before what it says itself. Raises `UsageError`."""
     host = scenario.host
     if args.host is not None:
         try:
             host = check_host(args.host)
         except ScenarioError:
             raise UsageError(f"--host {args.host}: it is no host name.") from None
-    return persona.at(host) if host else persona
+    return scenario._replace(
+        persona=args.persona or scenario.persona,
+        host=host,
+        policy=_policy_from(args, scenario.policy),
+        seed=scenario.seed if args.seed is None else args.seed,
+    )
 
 
-def policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
+def _policy_from(args: argparse.Namespace, policy: Policy) -> Policy:
     """The scenario's policy with what the options say. Raises `UsageError`."""
     users = dict(policy.users)
     for pair in args.user:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -52,7 +53,26 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is, and exit with status 2."""
-        self.exit(_EXIT_USAGE, f"{self.prog}: {safe(message)}\nSee {self.prog} --help.\n")
+        self.exit(_EXIT_USAGE, f"{self.prog}: {safe(_without_values(message))}\nSee {self.prog} --help.\n")
+
+
+def _without_values(message: str) -> str:
+    """A complaint of argparse about options that are not known, without their values: one may be a password."""
+    if message.startswith("ambiguous option: "):
+        return re.sub(r"=.*(?= could match )", "", message, flags=re.DOTALL)
+    what, colon, words = message.partition("unrecognized arguments: ")
+    if not colon:
+        return message
+    shown: list[str] = []
+    for word in words.split(" "):
+        if word.startswith("--"):
+            shown.append(word.partition("=")[0])
+        elif word.startswith("-"):
+            # The value of an option of one letter may stand behind it.
+            shown.append(word[:2])
+        elif not any(option.startswith("-") for option in shown):
+            shown.append(word)
+    return f"{what}{colon}{' '.join(shown)}"
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -82,6 +102,8 @@ def configure(command: Command, parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = Formatter
     parser.epilog = module.EPILOG
     module.configure(parser)
+    # Since there are -4 and -6, argparse takes -1 for an option as well; it is a value, and mostly a wrong one.
+    parser._has_negative_number_optionals.clear()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,6 +173,10 @@ def _run(words: list[str]) -> int:
     # The other commands are not even imported: start-up time is part of the product.
     parser = Parser(prog=f"ehlo {command.name}")
     configure(command, parser)
+    if "--password-file" in parser._option_string_actions or command.name == "config":
+        from ehlo.cli.secret import refuse_secrets
+
+        refuse_secrets(words[1:])
     return run_configured(command, parser, words[1:])
 
 

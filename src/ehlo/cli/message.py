@@ -122,6 +122,12 @@ def with_messages(args: argparse.Namespace, plan: Plan, helo: str) -> Plan:
         raise UsageError("--data sends a message as it is; --header, --body and the like are for one that is made.")
     if args.template is not None and (args.html or args.attach or args.header):
         raise UsageError("--template is a whole message; --header, --html and --attach do not go with it.")
+    if args.html and "<" not in args.html and not args.html.startswith("@"):
+        # Of the other commands it names the file for a report.
+        raise UsageError(
+            f"--html {args.html}: of send this is the HTML text of the message, which has a <tag>, or @FILE to take it "
+            "from a file; a report is written by check, show and explain."
+        )
     if args.repair and args.data is None:
         raise UsageError("--repair is for a message from a file: --data FILE.")
     if not 1 <= args.count <= 1_000_000:

@@ -8,10 +8,11 @@ import socket
 from ehlo.cli.commands import UsageError
 from ehlo.cli.extensions import add_extension_options, with_extensions
 from ehlo.cli.network import add_network_options, with_network
+from ehlo.cli.secret import WHERE_SECRETS_ARE
 from ehlo.cli.security import add_login_options, add_tls_options, with_security
 from ehlo.cli.tampering import add_tampering_options, tampering_from
 from ehlo.probe.plan import Plan
-from ehlo.probe.target import Target, TargetError, parse_target
+from ehlo.probe.target import SecretInTargetError, Target, TargetError, parse_target
 from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_domain, parse_path
 from ehlo.smtp.stages import STAGES, Stage
 
@@ -20,8 +21,9 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     """How the result is shown."""
     group = parser.add_argument_group("output")
     group.add_argument("-v", "--verbose", action="store_true", help="show every line both ways, explained")
-    group.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else")
-    group.add_argument("-q", "--quiet", action="store_true", help="show nothing; the exit status tells")
+    what = group.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else")
+    what.add_argument("-q", "--quiet", action="store_true", help="show nothing; the exit status tells")
     add_colour_option(group)
     group.add_argument("--show-secrets", action="store_true", help="show passwords instead of [redacted]")
 
@@ -102,6 +104,8 @@ def plan_from(args: argparse.Namespace, *, last: Stage, message: bytes = b"") ->
     """The plan that the options describe. Raises `UsageError`."""
     plan = base_plan(args)
     stop_after: Stage = args.stop_after or last
+    if last == "rcpt" and STAGES.index(stop_after) > STAGES.index("data"):
+        raise UsageError(f"--stop-after {stop_after}: a check delivers nothing; ehlo send goes so far.")
     if not plan.recipients and STAGES.index(stop_after) > STAGES.index("mail"):
         stop_after = "mail" if args.sender is not None else "auth"
     plan = plan._replace(message=message, stop_after=stop_after, tampering=tampering_from(args))
@@ -113,6 +117,8 @@ def target_from(text: str) -> Target:
     """A TARGET. Raises `UsageError`."""
     try:
         return parse_target(text)
+    except SecretInTargetError as error:
+        raise UsageError(f"{error} {WHERE_SECRETS_ARE}") from None
     except TargetError as error:
         raise UsageError(str(error)) from None
 

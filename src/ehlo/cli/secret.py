@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 
 from ehlo.cli.commands import UsageError
@@ -19,6 +20,27 @@ _COMMAND_SECONDS = 60.0
 _SERVICE = "ehlo"
 #: The options of which one at most says where the password is, as attributes of the parsed arguments.
 SOURCES = ("password_file", "password_env", "password_command", "password_keyring")
+#: For those who put it on the command line all the same.
+WHERE_SECRETS_ARE = (
+    "--user names who logs in; where the password is say --password-file, --password-command, --password-keyring, "
+    f"--password-env or ${PASSWORD_VARIABLE}, or ehlo asks for it."
+)
+#: What other programs call the option that has it: --password, --pass, --passwd, -p, swaks' --auth-password and -ap.
+_OPTION_OF_OTHERS = re.compile(
+    r"--?(?:auth-?)?(?:p|ap|pw|pwd|pass|passw|passwd|passwo|passwor|password)(?:=.*)?", re.I | re.S
+)
+
+
+def refuse_secrets(words: list[str]) -> None:
+    """Raises `UsageError`, which does not repeat it, when a command line has a password."""
+    for word in words:
+        if word == "--":
+            return
+        if _OPTION_OF_OTHERS.fullmatch(word):
+            raise UsageError(
+                f"{word.partition('=')[0]}: a password does not belong on the command line, where all users of this "
+                f"machine can read it. {WHERE_SECRETS_ARE}"
+            )
 
 
 def add_secret_options(parser: argparse._ActionsContainer) -> None:

@@ -70,6 +70,8 @@ def with_security(args: argparse.Namespace, plan: Plan) -> Plan:
             raise UsageError("--tls-on-connect: LMTP has no TLS on connect.")
         port = 465 if plan.target.port == 25 and plan.target.given.count(":") == 0 else plan.target.port
         plan = plan._replace(target=plan.target._replace(scheme="smtps", port=port))
+    if args.starttls == "never" and args.verify and not plan.target.tls_on_connect:
+        raise UsageError("--starttls never and --verify contradict each other: without TLS there is no certificate.")
     settings = TLSSettings(args.tls_min, args.tls_max, args.ciphers, args.cert, args.key)
     if args.key and not args.cert:
         raise UsageError("--key needs --cert.")
@@ -130,7 +132,7 @@ def _check_authorities(ca_file: str, ca_path: str) -> None:
 
 
 def _credentials(args: argparse.Namespace) -> Credentials | None:
-    secrets = _kinds_of_secret(args.auth)
+    secrets = kinds_of_secret(args.auth)
     if args.user is None and not secrets:
         if names_secret(args):
             raise UsageError("A password needs a name: --user.")
@@ -142,7 +144,7 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
     return Credentials(args.user or "", password, args.authzid, args.realm)
 
 
-def _kinds_of_secret(names: list[str]) -> set[str]:
+def kinds_of_secret(names: list[str]) -> set[str]:
     """What the named mechanisms log in with. Raises `UsageError` for a name that is none."""
     if not names:
         return set()

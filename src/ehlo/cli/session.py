@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from ehlo.cli.files import check_writable, write_file
 from ehlo.cli.network import nameserver_from
-from ehlo.cli.recording import RecordWriter, open_record
+from ehlo.cli.recording import RecordWriter
 from ehlo.diagnosis.judge import judge
 from ehlo.net.blocking import run
 from ehlo.probe.plan import Plan
 from ehlo.probe.walk import client_session
 from ehlo.report.style import style_of
 from ehlo.report.terminal import SessionView
+from ehlo.report.text import safe
 from ehlo.transcript.event import Event
 from ehlo.transcript.redaction import redact
 
@@ -45,7 +46,8 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
             live=sys.stdout.isatty(),
         )
         listeners.append(view.event)
-    record = open_record(args.record) if args.record else None
+    lost: list[str] = []
+    record = RecordWriter(args.record, show_secrets=args.show_secrets, warn=lost.append) if args.record else None
 
     def listen(event: Event) -> None:
         for listener in listeners:
@@ -53,10 +55,9 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
 
     seen: list[TLSFacts] = []
     session = client_session(plan, listen, None if quiet else _progress_bar(), seen.append)
-    writer = None
     if record is not None:
-        writer = RecordWriter(record, session.recorder.transcript, show_secrets=args.show_secrets)
-        listeners.insert(0, writer.catch_up)
+        record.begin(session.recorder.transcript)
+        listeners.insert(0, record.catch_up)
     if view is not None:
         view.begin(session.recorder.header)
     try:
@@ -64,9 +65,11 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     except KeyboardInterrupt:
         pass  # The interruption is in the transcript; what is known so far is shown.
     finally:
-        if record is not None and writer is not None:
-            writer.catch_up()
+        if record is not None:
             record.close()
+        for sentence in lost:
+            # Not before the end: on a terminal it would stand among the steps.
+            sys.stderr.write(f"ehlo {command}: {safe(sentence)}\n")
     if seen:
         _save_certificates(args, seen[-1])
     transcript = session.recorder.transcript

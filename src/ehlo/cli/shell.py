@@ -63,18 +63,16 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from ehlo.cli.commands import UsageError
-    from ehlo.cli.recording import RecordWriter, open_record
+    from ehlo.cli.recording import RecordWriter
     from ehlo.report.style import style_of, terminal_columns
     from ehlo.shell.script import NoQuestions, run_script
     from ehlo.shell.shell import Questions, Shell
     from ehlo.shell.view import View
-    from ehlo.transcript.transcript import Transcript
 
     if sys.stdin is None:
         raise UsageError("standard input is closed, so there is nothing to read commands from.")
     plan = with_security(args, with_network(args, base_plan(args)))
-    record = open_record(args.record) if args.record else None
-    screen, file, stdout = _Outlet(), _Outlet(), sys.stdout
+    screen, stdout = _Outlet(), sys.stdout
     terminal = sys.stdin.isatty() and stdout.isatty()
 
     def put(line: str) -> None:
@@ -91,35 +89,32 @@ def run(args: argparse.Namespace) -> int:
     nameserver = nameserver_from(args.dns_server)
     shell = Shell(plan, view, questions, nameserver=nameserver, wait=plan.timeouts.cap)
 
-    def begin(transcript: Transcript) -> None:
-        if record is not None:
-            # A session that is done again takes the place of the one before.
-            record.seek(0)
-            record.truncate()
-            writer = RecordWriter(record, transcript, show_secrets=args.show_secrets)
-            shell.on_event = lambda: file.attempt(writer.catch_up)
-
-    shell.on_open = begin
+    if args.record:
+        record = RecordWriter(args.record, show_secrets=args.show_secrets, warn=view.problem)
+        shell.on_open = record.begin
+        shell.on_event = record.catch_up
+    else:
+        record = None
 
     async def main() -> int:
         task = asyncio.current_task()
         if task is not None:
-            screen.stop = file.stop = task.cancel
+            screen.stop = task.cancel
         try:
             return await (run_terminal(shell) if terminal else run_script(shell, sys.stdin, sys.stderr))
         finally:
-            lost = screen.failure or file.failure
-            await shell.abandon("nothing can be written any more" if lost else "interrupted from the keyboard")
+            await shell.abandon(
+                "nothing can be written any more" if screen.failure else "interrupted from the keyboard"
+            )
             if record is not None:
-                file.attempt(record.close)
+                record.close()
 
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
-        failure = screen.failure or file.failure
-        if failure is None:
+        if screen.failure is None:
             raise
-        raise failure from None
+        raise screen.failure from None
 
 
 def _nothing() -> None:

@@ -22,7 +22,8 @@ examples:
   ehlo show --json session.jsonl
   ehlo show --html report.html session.jsonl
 
-The file's format is described in docs/transcript.md. exit status: 0, or 2 if the file cannot be read.
+The file's format is described in docs/transcript.md. exit status: 0, also for a record that was
+cut off, or 2 if the file cannot be read.
 """
 
 
@@ -57,8 +58,16 @@ def run(args: argparse.Namespace) -> int:
         view.begin(transcript.header)
         for event in transcript.events:
             view.event(event)
-        view.finish(transcript, verdict)
+        view.finish(transcript, verdict, cut=_is_cut(transcript))
     return 0
+
+
+def _is_cut(transcript: Transcript) -> bool:
+    """Whether the end of the session is not in its record, because what wrote it was ended, or still ran."""
+    if not transcript.complete or not transcript.events:
+        return True
+    # Where no connection came about, none is closed.
+    return "error" not in transcript.events[-1].facts and all(event.kind != "close" for event in transcript.events)
 
 
 def _read(name: str) -> Transcript:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
+from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
@@ -17,8 +18,14 @@ from ehlo.transcript.transcript import Transcript
 UNEXPLAINED = {4: "postponed-unexplained", 5: "refused-unexplained"}
 #: The same for a connection that was lost, or on which nothing came any more, by what happened.
 SOMEWHERE = {"closed": "lost-somewhere", "reset": "lost-somewhere", "timed-out": "silent-somewhere"}
+#: The connection was lost, or nothing came, after a whole message: the server may have it (RFC 1047).
+UNANSWERED_MESSAGE = "unanswered-message"
 #: DATA was refused, and no RCPT had been sent: that refusals of RCPT went before, as servers say, is not so.
 NO_RECIPIENT_NAMED = "no-recipient-named"
+#: EHLO was not known, and HELO was taken: that is how a client finds out, and no failure.
+HELO_ALONE = "helo-alone"
+#: What stands for a host that a pasted session does not name.
+UNKNOWN = "?"
 #: Of a line that is no reply, as many characters are shown.
 _SEEN = 200
 #: Commands that belong to no stage: what they are answered says nothing of the stage at which they were given.
@@ -47,10 +54,11 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     subject = {**subject, **_subject_of(exchange), "stage": exchange.stage}
     if exchange.problem is not None:
         problem = exchange.problem
+        error = problem.fact("error")
         return Evidence(
             exchange.stage,
             exchange.numbers,
-            error=problem.fact("error"),
+            error=UNANSWERED_MESSAGE if error in SOMEWHERE and _sent_a_message(exchange, events) else error,
             seen=_unfinished_reply(exchange, events) or problem.fact("message"),
             subject=subject,
         )
@@ -63,6 +71,13 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     if _answers_proxy_header(exchange, events):
         return evidence._replace(error="proxy-header-refused")
     return evidence
+
+
+def _sent_a_message(exchange: Exchange, events: Sequence[Event]) -> bool:
+    """Whether a message was sent up to its end before the problem, and nothing says that it has not arrived."""
+    sent = [events[number] for number in exchange.numbers if events[number].kind == "data"]
+    whole = exchange.verb in (CONTENT, LAST_CHUNK) and bool(sent) and not sent[-1].facts.get("partial")
+    return whole and exchange.problem is not None and not exchange.problem.facts.get("unacknowledged")
 
 
 def _answers_proxy_header(exchange: Exchange, events: Sequence[Event]) -> bool:
@@ -109,7 +124,7 @@ def session_subject(transcript: Transcript) -> dict[str, str]:
     """What a whole session is about: its host and its address."""
     subject = {"host": transcript.header.target, "address": transcript.header.target}
     for event in transcript.events:
-        if event.kind == "dns" and event.fact("name"):
+        if event.kind == "dns" and event.fact("name") not in ("", UNKNOWN):
             subject["host"] = event.fact("name")
         elif event.kind == "connect":
             subject["address"] = _address(event)
@@ -133,6 +148,8 @@ def _subject_of(exchange: Exchange) -> dict[str, str]:
 
 def _address(event: Event) -> str:
     host, port = event.fact("address"), event.fact("port")
+    if host == UNKNOWN:
+        return ""
     if port == "0":
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ehlo.diagnosis.evidence import (
+    HELO_ALONE,
     NO_RECIPIENT_NAMED,
     UNEXPLAINED,
     Evidence,
@@ -63,7 +64,8 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     others = [number for number in fatal if number != main and steps[number].stage != "quit"]
     overcome = set(failures) - set(fatal)
     others += [number for number in failures if number in overcome]
-    evidence = [found for step in steps if (found := masked_evidence(step, subject))]
+    masked = [found for step in steps if (found := masked_evidence(step, subject))]
+    evidence = [*masked]
     evidence += [_evidence(steps, number, transcript, subject) for number in others]
     certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
     if main is None:
@@ -76,6 +78,9 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     if first.error == "certificate-not-verified" and step.stage in ("tls", "starttls"):
         # That the session was given up over a certificate says less than what is wrong with it.
         findings = findings_of([*certificates, first, *evidence])
+    elif masked and step.verb in ("EHLO", "HELO"):
+        # What rewrites the server's words may be what refuses the greeting, too.
+        findings = findings_of([*masked, first, *evidence[len(masked) :], *certificates])
     else:
         findings = findings_of([first, *evidence, *certificates])
     outcome = "refused" if step.outcome == "refused" else "failed"
@@ -88,6 +93,8 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
 def _evidence(steps: list[Exchange], number: int, transcript: Transcript, subject: dict[str, str]) -> Evidence:
     """The evidence in a step that did not go well, in the light of those before it."""
     evidence = evidence_of(steps[number], transcript.events, subject)
+    if _knows_helo_alone(steps, number):
+        return evidence._replace(error=HELO_ALONE)
     return evidence._replace(error=NO_RECIPIENT_NAMED) if _names_no_recipient(steps, number) else evidence
 
 
@@ -98,6 +105,14 @@ def _names_no_recipient(steps: list[Exchange], number: int) -> bool:
         return False
     before = next((step for step in reversed(steps[:number]) if step.verb in _OF_TRANSACTIONS), None)
     return before is not None and before.verb == "MAIL" and before.outcome == "ok"
+
+
+def _knows_helo_alone(steps: list[Exchange], number: int) -> bool:
+    """Whether a step is an EHLO that the server did not know, after which it took HELO (RFC 5321 §3.2)."""
+    reply = steps[number].reply
+    if steps[number].verb != "EHLO" or reply is None or reply.code not in (500, 502, 504):
+        return False
+    return any(step.verb == "HELO" and step.outcome == "ok" for step in steps[number + 1 :])
 
 
 def _software(steps: list[Exchange]) -> dict[str, str]:

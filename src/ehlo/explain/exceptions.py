@@ -133,6 +133,8 @@ _ANSWERS = (
     _answer("symfony", rf"Expected response code \"?(?P<stage>\d{{3}})(?:[/\d]{{0,20}})\"? but got code \"?\d{{3}}\"?,"
             rf" with message \"{_REPLY}"),
     _answer("symfony", r"(?P<text>Failed to authenticate on SMTP server with username)", "auth", 535),
+    # Thunderbird.
+    _answer("thunderbird", r"(?P<text>Unable to authenticate to Outgoing server \(SMTP\))", "auth", 535),
     # JavaMail.
     _answer("javamail", rf"\b(?:SMTP)?(?P<stage>AddressFailed|SenderFailed|SendFailed"
                         rf"|AuthenticationFailed)Exception: {_REPLY}"),
@@ -182,6 +184,8 @@ _HOST = re.compile(
     r"(?:,? port)?[: ]{1,2}[\"']?(?:(?:ssl|tls|tcp|smtps?)://)?"
     r"(?P<host>(?:[a-zA-Z0-9_-]{1,63}\.){1,8}[a-zA-Z0-9-]{1,63}|localhost)",
 )
+#: Where Postfix looked for a socket of the machine: mail.example.com[private/dovecot-lmtp].
+_SOCKET = re.compile(r"connect to [^\s\[]{1,255}\[(?P<host>[^\]\s]{0,255}/[^\]\s]{0,255})\]")
 _A_REPLY = re.compile(
     r"\A\s*[2-5]\d\d(?:[ -]|\s*\Z)|(?<![\w.:])[45]\d\d[ -][45]\.\d{1,3}\.\d|(?<![\w.])[45]\.\d{1,3}\.\d{1,3}\s"
 )
@@ -341,7 +345,8 @@ def _failure(text: str, software: str) -> Case | None:
     line, failure = max(found, key=lambda it: _particular(it[1]))
     # A library's own sentence, and that of OpenSSL beneath it, tell of one failure.
     line = " ".join(dict.fromkeys(each for each, same in found if same == failure)) if failure.error else line
-    host = _HOST.search(line) or _HOST.search(text)
+    pattern = _SOCKET if failure.error == "no-such-socket" else _HOST
+    host = pattern.search(line) or pattern.search(text)
     return Case(
         text=line[:_MAX_REPLY],
         error=failure.error,

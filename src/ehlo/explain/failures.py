@@ -127,6 +127,7 @@ _WORDS = (
            r"|TLS required but neither|Requested SSL level failed|STARTTLS not (?:supported|offered|available)"
            r"|does not support STARTTLS|STARTTLS is not (?:available|supported|advertised)"
            r"|STARTTLS support not advertised"
+           r"|using STARTTLS since it doesn't advertise"
            r"|Host did not advertise STARTTLS|Cannot negotiate STARTTLS|Didn't find STARTTLS in server response",
            "starttls-not-offered", stage="starttls"),
     _Words(r"SMTP AUTH extension (?:is )?not supported|doesn't support AUTH|does not support (?:SMTP )?auth"
@@ -136,7 +137,8 @@ _WORDS = (
            r"|No compatible authentication"
            r"|Authentication method [^\n]{1,60} not supported|no supported authentication|cannot find a usable auth"
            r"|No supported authenticators|No authentication type succeeded\b(?=[^\n]*none)"
-           r"|the server does not support any of the", "no-common-mechanism", stage="auth"),
+           r"|the server does not support any of the"
+           r"|no mechanism available|No worthy mechs found", "no-common-mechanism", stage="auth"),
     _Words(r"unencrypted connection|cannot use a secure authentication method"
            r"|refus\w+ to (?:send|use) [^\n]{0,40}clear",
            "auth-in-clear", stage="auth"),
@@ -145,10 +147,28 @@ _WORDS = (
     _Words(r"smtp: wrong host name|\bwrong host name\b", "login-impossible", stage="auth"),
     _Words(r"No recipients defined|at least one recipient email|All recipients? (?:is|are) missing|no recipients? found"
            r"|must have (?:at least one|a) (?:recipient|\"To\")|Email \"to\" field is missing"
-           r"|A recipient must be specified|The SMTP host was not specified|No recipient addresses",
-           "not-sent", stage="rcpt"),
-    _Words(r"can't encode character|SMTPUTF8 (?:extension )?(?:is )?(?:not supported|required)"
+           r"|A recipient must be specified|No recipient addresses",
+           "no-recipient-given", stage="rcpt"),
+    _Words(r"The SMTP host was not specified", "host-not-given", stage="dns"),
+    _Words(r"Could not instantiate mail function|\bmail\(\) has been disabled|undefined function mail\(\)"
+           r"|disabled the mail\(\) function|mail\(\): Failed to connect to mailserver"
+           r"|\bmail\(\): Could not execute mail delivery program", "php-mail-failed", stage="connect"),
+    _Words(r"(?:Mailer Error: |^)Extension missing: ", "php-extension-missing", stage="connect"),
+    _Words(r"(?:Mailer Error: |Exception: |^)(?:Message body empty|Could not access file: "
+           r"|File Error: Could not open file: )", "message-not-built", stage="message"),
+    # smtplib's own line: a str is the message, which sendmail() wants in ASCII.
+    _Words(r"_fix_eols\(msg\)\.encode\(", "body-not-ascii", stage="message"),
+    _Words(r"'ascii' codec can't encode", "something-not-ascii", stage="message"),
+    _Words(r"\.encode\(self\.command_encoding\)"
+           r"|can't encode character|SMTPUTF8 (?:extension )?(?:is )?(?:not supported|required)"
            r"|not support the SMTPUTF8|non-ASCII (?:addresses|characters)", "smtputf8-not-offered", stage="mail"),
+    # What a mail server says of its own parts: a filter, a socket, the service for logins, the queue.
+    _Words(r"connect to Milter service", "milter-unreachable", stage="mail"),
+    _Words(r"connect to [^\s\[]{1,255}\[[^\]\s]{0,255}/[^\]\s]{0,255}\]: No such file", "no-such-socket",
+           stage="connect"),
+    _Words(r"SASL: Connect to \S{1,255} failed", "sasl-unreachable", stage="connect"),
+    _Words(r"unable to look up public/pickup|\bmail system is down\b", "mailer-not-running", stage="connect"),
+    _Words(r"SMTP timeout (?:after|while) ", "timed-out"),
     # The name.
     _Words(r"no address associated with|nodename nor servname|EAI_NODATA|has no address|EAI_ADDRFAMILY"
            r"|requested name is valid,? (?:but|and was found)", "no-address", stage="dns"),

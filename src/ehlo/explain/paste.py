@@ -16,9 +16,11 @@ from ehlo.explain.exceptions import read_exception
 from ehlo.explain.failures import Failure, failure_in
 from ehlo.explain.foreign import FOREIGN
 from ehlo.explain.said import VERBS, Said, who_said
+from ehlo.smtp.command import decode_base64
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
 from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
+from ehlo.transcript.redaction import stray_response
 from ehlo.transcript.transcript import Header, Transcript
 
 #: So many lines behind a session may have a stack trace.
@@ -176,7 +178,7 @@ class _Session:
         self._replies = 0
         self._reply = 0
         self._unfinished = False
-        self._in_auth = False
+        self._in_auth = self._auth_refused = False
         self._content: list[str] | None = None
         self._tls: int | None = None
         self._tls_due = False
@@ -264,10 +266,18 @@ class _Session:
             return
         if _REPLY.match(text):
             self._server(text)
-        elif _COMMAND.match(text) or (self._in_auth and text.strip() and " " not in text.strip()):
+        elif _COMMAND.match(text) or self._is_response(text):
             self._client(text)
         elif not self._continues(text):
             self._about(text)
+
+    def _is_response(self, text: str) -> bool:
+        """Whether a line belongs to a login, also where it went astray: to one that was refused, or to one that was
+        misspelt. The redactor has to see it, for what the server repeats of it is a secret, too."""
+        word = text.strip()
+        if not word or " " in word:
+            return stray_response(text) is not None and decode_base64(word.rsplit(None, 1)[-1]) is not None
+        return self._in_auth or (self._auth_refused and decode_base64(word) is not None)
 
     def _wraps(self, text: str) -> bool:
         """Whether a terminal or a mail program broke a reply that goes on."""
@@ -322,6 +332,8 @@ class _Session:
         self._reply = code
         verb, _ = self._pending.popleft() if self._pending else ("", stage)
         self._in_auth = verb == "AUTH" and code == 334
+        if verb == "AUTH":
+            self._auth_refused = code >= 400
         if verb == "DATA" and code // 100 == 3:
             self._content = []
         elif verb == "STARTTLS" and code // 100 == 2:

@@ -40,7 +40,9 @@ PROGRAMS = _table(
                 r"|\[(?:Errno|WinError) -?\d+\]|\[SSL: [A-Z_]+\]|File \"[^\n\"]{1,300}\.py\""),
     ("symfony", r"Symfony\\|Swift_|Expected response code|Connection could not be established with host"
                 r"|Failed to authenticate on SMTP server|Unable to connect with STARTTLS"),
-    ("phpmailer", r"PHPMailer|\bSMTP Error: |\bSMTP ERROR: [\w ]{2,20} failed|SMTP connect\(\) failed|SMTP server error:"
+    ("phpmailer", r"PHPMailer|\bMailer Error: |Could not instantiate mail function"
+                  r"|\bSMTP Error: |\bSMTP ERROR: [\w ]{2,20} failed"
+                  r"|SMTP connect\(\) failed|SMTP server error:"
                   r"|The following (?:recipients|From address)"
                   r" failed|Failed to connect to server|stream_socket_enable_crypto"
                   r"|You must provide at least one recipient"),
@@ -68,6 +70,9 @@ PROGRAMS = _table(
     ("perl", r"Net::(?:SMTP|Cmd)\b| at \S{1,200}\.p[lm] line \d+"),
     ("msmtp", r"\bmsmtp: "),
     ("ssmtp", r"\bssmtp: |\bsSMTP\b"),
+    ("thunderbird", r"\bOutgoing server \(SMTP\)"),
+    ("postfix", r"SASL authentication failed; cannot authenticate to server"
+                r"|SASL authentication failure: No worthy mechs"),
     ("curl", r"\bcurl: \(\d+\)|\bcURL error \d+"),
     ("swaks", r"^\*\*\* (?:Error|TLS startup|No auth)"),
     ("lettre", r"\blettre\b|(?:permanent|transient) error \(\d|PermanentNegativeCompletion"

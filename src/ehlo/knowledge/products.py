@@ -136,6 +136,7 @@ SENDERS = {
     "swaks": "swaks",
     "symfony": "Symfony Mailer",
     "telnet": "telnet",
+    "thunderbird": "Thunderbird",
     "wordpress": "WordPress",
 }
 

@@ -110,7 +110,7 @@ class Lab:
     """A mail server to practise and to test against. It delivers nothing and relays nothing.
 
     How it behaves comes from a `scenario`, or from a `persona`, a `policy` and `faults` of one's own, which outweigh
-    the scenario's; `adapt` changes the policy of every scenario that it takes up. What comes in is kept in `store`;
+    the scenario's; `adapt` changes every scenario that it takes up. What comes in is kept in `store`;
     None keeps nothing. Use it on an event loop with `start` and `stop`, or from ordinary code with `running()`.
     """
 
@@ -125,7 +125,7 @@ class Lab:
         identity: Identity | None = None,
         store: Store | Literal["memory"] | None = "memory",
         watchers: Iterable[Watcher] = (),
-        adapt: Callable[[Policy], Policy] | None = None,
+        adapt: Callable[[Scenario], Scenario] | None = None,
     ) -> None:
         faults = tuple(faults)
         self._adapt = adapt
@@ -139,7 +139,8 @@ class Lab:
         self.host = ""
         self.companions: list[Companion] = []
         if scenario is not None:
-            self.use(scenario)
+            scenario = adapt(scenario) if adapt else scenario
+            self._take_up(scenario)
             self.persona, self.policy = persona or self.persona, policy or self.policy
             faults, seed = (*scenario.faults, *faults), seed or scenario.seed
             self.faults.replace(faults, seed)
@@ -205,13 +206,16 @@ class Lab:
 
     def use(self, scenario: Scenario) -> None:
         """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
-        persona = load_persona(scenario.persona)
-        self.persona = persona.at(scenario.host) if scenario.host else persona
-        self.policy = self._adapt(scenario.policy) if self._adapt else scenario.policy
-        self.scenario = scenario
-        self.faults.replace(scenario.faults, scenario.seed)
+        self._take_up(self._adapt(scenario) if self._adapt else scenario)
         for watcher in self._watchers:
             watcher.scenario_changed()
+
+    def _take_up(self, scenario: Scenario) -> None:
+        persona = load_persona(scenario.persona)
+        self.persona = persona.at(scenario.host) if scenario.host else persona
+        self.policy = scenario.policy
+        self.scenario = scenario
+        self.faults.replace(scenario.faults, scenario.seed)
 
     @property
     def reached_at(self) -> str:

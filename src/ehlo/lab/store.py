@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import sys
 import threading
@@ -27,6 +28,8 @@ from ehlo.lab.query import FUNCTIONS, where
 from ehlo.smtp.address import NULL_PATH, Mailbox, Path, parse_path
 from ehlo.transcript.jsonl import read, write
 from ehlo.transcript.transcript import Header, Transcript
+
+_LOG = logging.getLogger("ehlo.lab")
 
 #: The layout of a store's file. One of another layout is refused, not guessed at.
 _LAYOUT = 1
@@ -56,7 +59,7 @@ CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, started REAL NO
 
 
 class StoreError(Exception):
-    """A store that cannot be opened. The message is one sentence."""
+    """A store that cannot be opened, or written to. The message is one sentence."""
 
 
 class Keep(NamedTuple):
@@ -173,11 +176,12 @@ class Store:
         with self._transaction():
             self._prune()
 
-    def close(self) -> None:
-        """Write what waits, and close."""
-        self.flush()
+    def close(self) -> int:
+        """Write what waits, and close; gives how many messages could not be written, and so are lost."""
         with self._lock:
+            lost = 0 if self.flush() else len(self._waiting)
             self._database.close()
+            return lost
 
     # Writing.
 
@@ -262,7 +266,11 @@ class Store:
                         packed = (number, transcript.header.started, _pack(transcript))
                         self._database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", packed)
                     self._prune()
-            except sqlite3.Error:
+            except sqlite3.Error as error:
+                if not self._failing:
+                    _LOG.warning(
+                        "The store %s cannot be written: %s. Messages are refused until it can.", self.path, error
+                    )
                 self._failing = True
                 if self.durable:
                     # Not accepted, so not kept either.
@@ -367,14 +375,14 @@ class Store:
             self._index(text=bool(query))
             total = self._one(f"SELECT count(*) FROM messages WHERE {condition}", *values)  # noqa: S608 - no values in it
             rows = self._all(page, *values, limit, start)
-        return Found(total, [_stored(row) for row in rows])
+        return Found(total, [self._stored(row) for row in rows])
 
     def message(self, id_: str) -> Stored | None:
         """One message; "latest" is the newest."""
         self._index()
         by = "number = (SELECT max(number) FROM messages)" if id_ == "latest" else "id = ?"
         rows = self._all(f"SELECT {_COLUMNS} FROM messages WHERE {by}", *([] if id_ == "latest" else [id_]))  # noqa: S608
-        return _stored(rows[0]) if rows else None
+        return self._stored(rows[0]) if rows else None
 
     def raw(self, id_: str) -> bytes | None:
         """A message's octets, as they came."""
@@ -387,7 +395,7 @@ class Store:
         for (number,) in self._all("SELECT number FROM messages ORDER BY number"):
             rows = self._all(f"SELECT {_COLUMNS}, raw FROM messages WHERE number = ?", number)  # noqa: S608
             if rows:
-                yield _stored(rows[0][:-1]), rows[0][-1]
+                yield self._stored(rows[0][:-1]), rows[0][-1]
 
     def received(self) -> list[Message]:
         """All messages as the lab took them, the oldest first."""
@@ -437,9 +445,18 @@ class Store:
 
     # Changing.
 
-    def mark(self, ids: Iterable[str] | None, *, read: bool) -> None:
-        """Mark messages as read or not; None: all."""
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Raises `StoreError` where nothing can be written."""
         with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                raise StoreError(f"The store {self.path} cannot be written: {error}.") from None
+
+    def mark(self, ids: Iterable[str] | None, *, read: bool) -> None:
+        """Mark messages as read or not; None: all. Raises `StoreError`, as all of these do."""
+        with self._changing():
             self.flush()
             if ids is None:
                 self._database.execute("UPDATE messages SET read = ?", (read,))
@@ -450,14 +467,14 @@ class Store:
     def tag(self, ids: Iterable[str], tags: Iterable[str]) -> None:
         """Give messages these tags and no others."""
         joined = _joined(tags)
-        with self._lock:
+        with self._changing():
             self._index()
             given = [(joined, _storable(id_)) for id_ in ids]
             self._database.executemany("UPDATE messages SET tags = ? WHERE id = ?", given)
 
     def delete(self, ids: Iterable[str] | None) -> None:
         """Delete messages; None: all."""
-        with self._lock:
+        with self._changing():
             self.flush()
             if ids is None:
                 rows = self._all("SELECT number, size FROM messages")
@@ -469,7 +486,7 @@ class Store:
 
     def forget_sessions(self) -> None:
         """Forget the sessions that have ended, and those that run from now on."""
-        with self._lock:
+        with self._changing():
             self._transcripts.clear()
             self._weights.clear()
             self._weight = 0
@@ -491,7 +508,8 @@ class Store:
                 )
             if not (fresh or unread):
                 return
-            with self._transaction():
+            # What is there can be read even where nothing more can be written: then it is worked out each time.
+            with contextlib.suppress(sqlite3.OperationalError), self._transaction():
                 for (number,) in fresh:
                     self._summarize(number)
                 for (number,) in unread:
@@ -502,16 +520,19 @@ class Store:
 
     def _raw(self, number: int) -> bytes:
         # One at a time: all of them together may be larger than the memory.
-        raw: bytes = self._database.execute("SELECT raw FROM messages WHERE number = ?", (number,)).fetchone()[0]
-        return raw
+        row = self._database.execute("SELECT raw FROM messages WHERE number = ?", (number,)).fetchone()
+        return bytes(row[0]) if row else b""
 
-    def _summarize(self, number: int) -> None:
+    def _summary(self, number: int) -> dict[str, Any]:
         from ehlo.lab.letter import summarize
         from ehlo.lab.letter_json import summary_to_json
 
+        return summary_to_json(summarize(self._raw(number)))
+
+    def _summarize(self, number: int) -> None:
         execute = self._database.execute
         recipients = execute("SELECT recipients FROM messages WHERE number = ?", (number,)).fetchone()[0]
-        summary = summary_to_json(summarize(self._raw(number)))
+        summary = self._summary(number)
         execute(
             "UPDATE messages SET summary = ?, subject = ?, author = ?, addressed = ?, copied = ?, attachments = ?,"
             " tags = ? WHERE number = ?",
@@ -544,18 +565,17 @@ class Store:
     def _one(self, sql: str, *values: object) -> int:
         return int(self._all(sql, *values)[0][0])
 
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        number, id_, session, created, sender, recipients, client, user, size, is_read, tags, summary = row
+        return Stored(
+            *(number, id_, session, created, sender, tuple(recipients.strip("\n").split("\n")), client, user, size),
+            read=bool(is_read),
+            tags=tuple(tags.split("\n")) if tags else (),
+            summary=json.loads(summary) if summary else self._summary(number),
+        )
+
 
 _COLUMNS = "number, id, session, created, sender, recipients, client, user, size, read, tags, summary"
-
-
-def _stored(row: tuple[Any, ...]) -> Stored:
-    number, id_, session, created, sender, recipients, client, user, size, is_read, tags, summary = row
-    return Stored(
-        *(number, id_, session, created, sender, tuple(recipients.strip("\n").split("\n")), client, user, size),
-        read=bool(is_read),
-        tags=tuple(tags.split("\n")) if tags else (),
-        summary=json.loads(summary) if summary else {},
-    )
 
 
 def _row(waiting: _Waiting) -> tuple[object, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
 from typing import Literal, NamedTuple
 
+from ehlo.net.names import is_address
 from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
 from ehlo.transcript.event import JsonValue
 
@@ -20,6 +20,10 @@ _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+)(?::(?P<po
 
 class TargetError(ValueError):
     """A TARGET that cannot be understood. The message is one sentence."""
+
+
+class SecretInTargetError(TargetError):
+    """A TARGET that has a password in it, which the message does not repeat."""
 
 
 class Target(NamedTuple):
@@ -75,6 +79,8 @@ def parse_target(text: str) -> Target:
     kind, colon, rest = given.partition(":")
     if colon and kind.lower() in ("unix", "pipe"):
         return _local_target(given, kind.lower(), rest.strip())
+    if _has_password(given):
+        raise SecretInTargetError("The target has a password in it, and neither a user nor a password belongs there.")
     scheme: Scheme = "smtp"
     rest = given
     if "://" in given:
@@ -87,15 +93,17 @@ def parse_target(text: str) -> Target:
             return Target(given, rest, 0, "lmtp", transport="unix")
         rest = rest.rstrip("/")
     if rest.lower().startswith("mx:"):
-        return Target(given, _domain(given, rest[3:]), 25, mx=True)
+        return _domain_target(given, _domain(given, rest[3:]))
     if "@" in rest:
         try:
             mailbox = parse_mailbox(rest)
         except AddressError as error:
             raise TargetError(str(error)) from None
-        return Target(given, mailbox.domain or "", 25, mx=True, recipient=rest)
+        return _domain_target(given, mailbox.domain or "", rest)
     # An IPv6 address without brackets has too many colons to have a port.
-    if rest.count(":") > 1 and _is_ipv6(rest):
+    if rest.count(":") > 1 and not rest.startswith("["):
+        if not is_address(rest):
+            raise TargetError(f"'{given}' has too many colons for a host:port, and is no IPv6 address.")
         return Target(given, rest, DEFAULT_PORTS[scheme], scheme)
     found = _HOST_PORT.fullmatch(rest)
     if not found:
@@ -103,14 +111,6 @@ def parse_target(text: str) -> Target:
     host = found["host"].strip("[]")
     port = _port(given, found["port"]) if found["port"] is not None else DEFAULT_PORTS[scheme]
     return Target(given, host, port, scheme)
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def over_lmtp(target: Target) -> Target:
@@ -122,6 +122,24 @@ def over_lmtp(target: Target) -> Target:
     # RFC 2033 §5: never on port 25; 24 is where lmtp:// would go.
     named = target.transport != "tcp" or target.given.rstrip("/").endswith(f":{target.port}")
     return target._replace(scheme="lmtp", port=target.port if named else DEFAULT_PORTS["lmtp"])
+
+
+def _has_password(given: str) -> bool:
+    """Whether there is a user:password@ in front of the host, as URLs of other programs have it."""
+    before, at, _ = re.sub(r"^(?:[\w.+-]+://)?(?:mx:)?", "", given, flags=re.IGNORECASE).rpartition("@")
+    # RFC 5321 §4.1.2: a colon may stand in a local part, but within quotes alone.
+    return bool(at) and ":" in before and not before.startswith('"')
+
+
+def _domain_target(given: str, domain: str, recipient: str = "") -> Target:
+    """Where the mail of a domain goes. An address literal says it itself (RFC 5321 §4.1.3)."""
+    if domain.startswith("["):
+        host = domain[1:-1]
+        host = host[5:] if host[:5].upper() == "IPV6:" else host
+        if not is_address(host):
+            raise TargetError(f"'{given}': {domain} is no address of IPv4 or IPv6, so nobody knows where that is.")
+        return Target(given, host, 25, recipient=recipient)
+    return Target(given, domain, 25, mx=True, recipient=recipient)
 
 
 def _local_target(given: str, kind: str, rest: str) -> Target:

@@ -1,29 +1,71 @@
-"""The sentence that stands over a session in which all went well."""
+"""The sentence that says what a session achieved."""
 
 from __future__ import annotations
 
+from ehlo.diagnosis.verdict import Verdict
 from ehlo.knowledge.products import Product, identify
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.states import CONTENT, LAST_CHUNK
-from ehlo.transcript.exchanges import Exchange, exchanges
+from ehlo.transcript.exchanges import Exchange, Outcome, exchanges
 from ehlo.transcript.transcript import Transcript
+
+#: So many recipients are named, where some were refused.
+_MOST_NAMED = 3
 
 
 def outcome_sentence(transcript: Transcript) -> str:
-    """What the session achieved, in one sentence."""
+    """What a session achieved in which all went well, in one sentence."""
     steps = exchanges(transcript.events)
-    product = product_of(steps)
-    server = f"The server ({product.name})" if product is not None else "The server"
-    accepted = [address for step in steps if step.verb == "RCPT" and (address := _address(step))]
-    accepted = list(dict.fromkeys(accepted))
-    recipients = accepted[0] if len(accepted) == 1 else f"{len(accepted)} recipients"
-    taken = {step.numbers[0] for step in steps if step.verb in (CONTENT, LAST_CHUNK) and step.outcome == "ok"}
-    if taken:
-        return f"{server} took {'the message' if len(taken) == 1 else f'{len(taken)} messages'} for {recipients}."
-    if accepted:
-        return f"{server} would take mail for {recipients}."
+    sentence = _taken(steps)
+    if sentence:
+        return sentence
+    if accepted := _recipients(steps, "ok"):
+        return f"{_server(steps)} would take mail for {_named(accepted)}."
     last = next((step.stage for step in reversed(steps) if step.stage != "quit"), "dns")
-    return f"{server} answered well, as far as asked for: up to the stage {last}."
+    return f"{_server(steps)} answered well, as far as asked for: up to the stage {last}."
+
+
+def achieved(transcript: Transcript, verdict: Verdict) -> str:
+    """What a session achieved in which something went wrong, in one sentence: a message that was taken all the same, or
+    all that came before QUIT. Empty if that is nothing."""
+    if verdict.stage == "quit":
+        return outcome_sentence(transcript)
+    return _taken(exchanges(transcript.events))
+
+
+def _taken(steps: list[Exchange]) -> str:
+    """What was taken for whom, and for whom not; empty if no message was taken."""
+    answers = [step for step in steps if step.verb in (CONTENT, LAST_CHUNK)]
+    taken = {step.numbers[0] for step in answers if step.outcome == "ok"}
+    if not taken:
+        return ""
+    accepted, refused = _recipients(steps, "ok"), _recipients(steps, "refused")
+    for step in answers:
+        # Where each recipient has a reply of its own, that one decides.
+        if step.recipient in accepted and step.outcome != "ok":
+            accepted.remove(step.recipient)
+            refused.append(step.recipient)
+    but = ""
+    if refused := [address for address in refused if address not in accepted]:
+        named = ", ".join(refused) if len(refused) <= _MOST_NAMED else f"{len(refused)} others"
+        but = f", but not for {named}"
+    what = "the message" if len(taken) == 1 else f"{len(taken)} messages"
+    return f"{_server(steps)} took {what} for {_named(accepted)}{but}."
+
+
+def _server(steps: list[Exchange]) -> str:
+    product = product_of(steps)
+    return f"The server ({product.name})" if product is not None else "The server"
+
+
+def _named(recipients: list[str]) -> str:
+    return recipients[0] if len(recipients) == 1 else f"{len(recipients)} recipients"
+
+
+def _recipients(steps: list[Exchange], outcome: Outcome) -> list[str]:
+    """Whose RCPT ended so, each once."""
+    addresses = [_address(step) for step in steps if step.verb == "RCPT" and step.outcome == outcome]
+    return list(dict.fromkeys(filter(None, addresses)))
 
 
 def product_of(steps: list[Exchange]) -> Product | None:
@@ -36,7 +78,7 @@ def product_of(steps: list[Exchange]) -> Product | None:
 
 
 def _address(step: Exchange) -> str:
-    if step.outcome != "ok" or step.command is None:
+    if step.command is None:
         return ""
     try:
         path = parse_command(step.command.data or b"").path

@@ -73,7 +73,7 @@ class Style(NamedTuple):
 
 
 #: Wider lines than this are hard to read; narrower terminals than that get broken lines.
-_WIDEST, _NARROWEST = 110, 50
+_WIDEST, _NARROWEST = 110, 40
 
 
 def style_of(stream: TextIO, colour: str = "auto") -> Style:

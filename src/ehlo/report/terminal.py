@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.finding import finding_lines, headline
-from ehlo.report.outcome import outcome_sentence
+from ehlo.report.outcome import achieved, outcome_sentence
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
 from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
@@ -81,23 +81,32 @@ class SessionView:
         elif event.kind == "connect" and "error" not in event.facts:
             self._await("banner")
 
-    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False) -> None:
-        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it."""
+    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False, cut: bool = False) -> None:
+        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it.
+        `cut`: the record ends before the session does, so that nobody knows whether it went well."""
         self._await("")
-        style = self._style
+        style, accepted = self._style, verdict.outcome == "accepted"
+        # All that was wanted was done before QUIT.
+        head = "note" if accepted or verdict.stage == "quit" else "failed"
         parts = [
-            list(finding_lines(finding, style, "failed" if number == 0 and verdict.outcome != "accepted" else "note"))
+            list(finding_lines(finding, style, head if number == 0 else "note"))
             for number, finding in enumerate(verdict.findings)
         ]
-        if verdict.outcome == "accepted":
-            sentence = wrap(style.plain(safe(outcome_sentence(transcript))), style.width - 2)
-            marks = [style.mark("ok"), *" " * (len(sentence) - 1)]
-            good = [f"{mark} {style.bold(line)}" for mark, line in zip(marks, sentence, strict=True)]
-            parts = [*parts, good] if notes_first else [good, *parts]
+        if cut:
+            known = "" if verdict.findings else " Nothing in it failed, and how it went on it does not say: no verdict."
+            parts = [self._sentence("note", f"The record ends here, before the session does.{known}"), *parts]
+        elif words := outcome_sentence(transcript) if accepted else achieved(transcript, verdict):
+            good = self._sentence("ok", words)
+            parts = [*parts, good] if notes_first and accepted else [good, *parts]
         for part in parts:
             self._print("")
             for line in part:
                 self._print(line)
+
+    def _sentence(self, mark: str, words: str) -> list[str]:
+        style = self._style
+        lines = wrap(style.plain(safe(words)), style.width - 2)
+        return [f"{' ' if number else style.mark(mark)} {style.bold(line)}" for number, line in enumerate(lines)]
 
     def heading(self, text: str) -> None:
         """Begin a further section below the session."""

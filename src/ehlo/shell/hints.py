@@ -1,6 +1,7 @@
 """What is wrong with a line before it is sent. A hint never stops anybody: a debugger lets you do wrong things.
 
-No hint repeats what stands behind AUTH or answers a challenge: that may be a password.
+No hint repeats what stands behind AUTH or answers a challenge, nor a line that may be such an answer: that may be a
+password.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ def hint(
     *,
     encrypted: bool = False,
     smtputf8: bool = False,
+    secret: bool = False,
 ) -> str:
     """One sentence about what is wrong with a command here and now; empty when nothing is.
 
     `capabilities` are the server's, None before EHLO. `smtputf8`: the sender of the transaction that is under
-    way was given with that parameter.
+    way was given with that parameter. `secret`: a line that is no command may be a
+    password.
     """
     if state is State.AUTH:
         # RFC 4954 §4: "*" gives up; an empty response is an empty line.
@@ -45,7 +48,7 @@ def hint(
         return str(error)
     verb = command.verb
     if verb not in VERBS:
-        return f"{verb} is no command of SMTP."
+        return "This is no command of SMTP." if secret else f"{verb} is no command of SMTP."
     return (
         misplaced(verb, state, capabilities, encrypted=encrypted)
         or _wrong_path(command)

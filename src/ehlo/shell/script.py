@@ -17,7 +17,7 @@ from ehlo.diagnosis.verdict import EXIT_STATUS
 from ehlo.shell.shell import CommandFailed, Shell
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import State
+from ehlo.smtp.states import VERBS, State
 
 #: "250", "25", "2", "5yz", with or without text behind it.
 _EXPECTATION = re.compile(r"<\s*([2-5][0-9]{0,2}|[2-5]yz)(?:[ -](.*))?$")
@@ -75,7 +75,9 @@ async def _run(shell: Shell, line: str) -> bool:
         return True
     if shell.over and not line.startswith(":"):
         status = shell.exit_status() or shell.status_here()
-        raise CommandFailed(f"the session is over, so this was not sent: {line}", status)
+        # What is no command, or is AUTH, may be a password.
+        shown = line if line.split(None, 1)[0].upper() in VERBS - {"AUTH"} else "a line that may be a secret"
+        raise CommandFailed(f"the session is over, so this was not sent: {shown}", status)
     if problem := shell.hint(line):
         shell.view.hint(problem)
     await shell.handle(line)
@@ -83,7 +85,7 @@ async def _run(shell: Shell, line: str) -> bool:
 
 
 def _expect(shell: Shell, line: str) -> None:
-    if problem := unmet(line, shell.answer):
+    if problem := shell.view.without_secrets(unmet(line, shell.answer)):
         status = EXIT_STATUS[shell.last_stage] if shell.answer is not None else shell.status_here()
         raise CommandFailed(problem, status) if _EXPECTATION.match(line) else CommandFailed(problem)
 

@@ -250,7 +250,14 @@ class Shell:
         if line.startswith(":") or self.state is State.CONTENT:
             return ""
         conn, encrypted = self.conversation.talk.conn, self.conversation.talk.tls is not None
-        return hint(line, conn.state, conn.capabilities, encrypted=encrypted, smtputf8=self._smtputf8())
+        return hint(
+            line,
+            conn.state,
+            conn.capabilities,
+            encrypted=encrypted,
+            smtputf8=self._smtputf8(),
+            secret=self.view.hides(line),
+        )
 
     def _smtputf8(self) -> bool:
         """Whether the sender of this transaction was given with SMTPUTF8."""

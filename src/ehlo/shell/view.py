@@ -84,6 +84,17 @@ class View:
         elif event.kind == "close":
             self.note("the server closed the connection" if event.who == "server" else "connection closed")
 
+    def hides(self, line: str) -> bool:
+        """Whether a line that is no command would not be shown, from its first word on."""
+        stray = self._redactor.stray(line) if self._redactor is not None else None
+        return stray is not None and not stray[0]
+
+    def without_secrets(self, text: str) -> str:
+        """A text in which the server is quoted, as it may be shown."""
+        if self._redactor is None:
+            return text
+        return self._redactor.clean(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
     def _line(self, event: Event, explained: str) -> None:
         style = self._style
         if event.who == "client":

@@ -175,9 +175,12 @@ def decode_line(line: bytes) -> tuple[str, list[Deviation]]:
     deviations: list[Deviation] = []
     if line.endswith(b"\r\n"):
         body = line[:-2]
-    else:
-        body = line.removesuffix(b"\n")
+    elif line.endswith(b"\n"):
+        body = line[:-1]
         deviations.append(Deviation.BARE_LF)
+    else:
+        # It was cut off: nobody knows how it would have ended.
+        body = line
     if b"\r" in body:
         deviations.append(Deviation.BARE_CR)
     if b"\0" in body:

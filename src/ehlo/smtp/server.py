@@ -172,7 +172,7 @@ class ServerConnection:
         return self._command(line)
 
     def _command(self, line: bytes) -> ServerEvent:
-        # What follows AUTH may be a password, which stays in memory no longer than it must. No other verb begins with A.
+        # What follows AUTH, the one verb with an A, may be a password, which stays in memory no longer than it must.
         read = _read_command if line[0] in b"Aa" else _read_repeated
         event = read(line, self.state, self.stage, self.lmtp)
         self.stage = event.stage

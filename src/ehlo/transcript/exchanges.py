@@ -60,8 +60,10 @@ class Exchange(NamedTuple):
             return "skipped" if self.step.kind == "note" else "ok"
         if self.reply is None:
             return "failed"
-        # RFC 5321 §4.3.2: 3yz is an answer to DATA and to AUTH; 353 announces the replies of PRDR.
-        good = self.reply.category == 2 or (self.reply.category == 3 and self.verb in ("DATA", "AUTH"))
+        # RFC 5321 §4.3.2: DATA is granted by 3yz alone, or the message may not be sent; 3yz is an answer to AUTH, too.
+        good = self.reply.category == (3 if self.verb == "DATA" else 2)
+        good |= self.reply.category == 3 and self.verb == "AUTH"
+        # 353 announces the replies of PRDR.
         good |= self.reply.code == 353 and self.verb in _MESSAGE_ENDS
         return "ok" if good else "skipped" if self.in_vain else "refused"
 

@@ -2,7 +2,8 @@
 
 What stays: the mechanism, the user name, and the server's side. What goes: passwords, tokens and
 whatever answers a challenge, also where a server repeats them in a reply. Where in a response the user
-name is, its mechanism knows (`Mechanism.read`).
+name is, its mechanism knows (`Mechanism.read`). Responses also go astray: they are sent on when AUTH was
+refused, or stand behind a word that was meant to be AUTH.
 The redactor sees the events one by one, in order, so that it works on a session still running. In
 doubt it takes out too much: a line that may be a secret goes.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import deque
+from functools import cache
 
 from ehlo.smtp.command import decode_base64
 from ehlo.smtp.states import VERBS
@@ -57,12 +59,35 @@ class Redactor:
         verb, *rest = event.text.split(None, 2) or [""]
         if verb.upper() == "AUTH" and rest:
             return self._auth(event, verb, rest)
-        if self._unsettled:
-            if verb.upper() in VERBS:
-                self._unsettled = False
-            elif not rest:
-                return self._response(event, "", event.text)
-        return event
+        if verb.upper() in VERBS:
+            self._unsettled = False
+            return event
+        if rest and rest[0].upper() in _mechanism_names():
+            # Meant to be AUTH: whoever does not see the refusal goes on with the responses.
+            self._unsettled = True
+        if (stray := self.stray(event.text)) is None:
+            return event
+        before, response = stray
+        # No server decodes what it does not take for a response, so it can only repeat it as it came. And decoded it
+        # may be a user name, which is no secret in what follows.
+        self._remember(response.encode("utf-8", "surrogateescape"))
+        return self._replaced(event, (before + REDACTED).encode("utf-8", "surrogateescape") + b"\r\n")
+
+    def stray(self, text: str) -> tuple[str, str] | None:
+        """A response that went astray in the client's next line, behind what stands before it; None if there is none.
+
+        When AUTH was refused, nobody knows which of its responses a word is, so it may be the password.
+        """
+        words = text.split(None, 1)
+        if self._unsettled and len(words) == 1 and words[0].upper() not in VERBS:
+            return "", words[0]
+        return stray_response(text)
+
+    def clean(self, data: bytes) -> bytes:
+        """What a server said, without the secrets of the client."""
+        for secret in self._secrets:
+            data = data.replace(secret, REDACTED.encode())
+        return data
 
     def _auth(self, event: Event, verb: str, words: list[str]) -> Event:
         self._open = self._unsettled = True
@@ -83,8 +108,7 @@ class Redactor:
         self._open = data.startswith(b"334")
         if data.startswith(b"235"):
             self._unsettled = False
-        for secret in self._secrets:
-            data = data.replace(secret, REDACTED.encode())
+        data = self.clean(data)
         return event if data == event.data else self._replaced(event, data)
 
     def _response(self, event: Event, before: str, encoded: str) -> Event:
@@ -117,6 +141,27 @@ class Redactor:
     @staticmethod
     def _replaced(event: Event, data: bytes, facts: Facts = NO_FACTS) -> Event:
         return event._replace(data=data, facts={**event.facts, "redacted": True, **facts})
+
+
+def stray_response(text: str) -> tuple[str, str] | None:
+    """The response in a line that was meant to be AUTH and is no command, behind what stands before it; None if it is
+    no such line."""
+    verb, *rest = text.split(None, 2) or [""]
+    if not rest or verb.upper() in VERBS:
+        return None
+    if len(rest) == 2 and rest[0].upper() in _mechanism_names():
+        return f"{verb} {rest[0]} ", rest[1].strip()
+    # PASS is how a password is told to a server of POP3 (RFC 1939 §7), and typed to one of SMTP by mistake.
+    is_secret = verb.upper() == "PASS" or verb.upper().endswith(_mechanism_names())
+    return (f"{verb} ", " ".join(rest).strip()) if is_secret else None
+
+
+@cache
+def _mechanism_names() -> tuple[str, ...]:
+    # Sessions without such a line must not pay for importing it.
+    from ehlo.smtp.sasl import MECHANISMS
+
+    return tuple({mechanism.keyword for mechanism in MECHANISMS.values()})
 
 
 def redact(transcript: Transcript) -> Transcript:

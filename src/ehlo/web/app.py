@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ehlo import __version__
+from ehlo.lab.store import StoreError
 from ehlo.web import control, messages
 from ehlo.web.context import MAX_BODY, Context, Json
 from ehlo.web.schemas import PARAMETERS, SCHEMAS
@@ -99,6 +100,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
     Endpoint("POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",)),
     Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
+    Endpoint("GET", "/livez", messages.alive, "text/plain"),
+    Endpoint("GET", "/readyz", messages.ready, "text/plain"),
     Endpoint("GET", "/view/{id}.html", messages.view_html, "text/html"),
     Endpoint("GET", "/view/{id}.txt", messages.view_text, "text/plain"),
     Endpoint("GET", "/", _file("index.html", "text/html", "The page."), "text/html"),
@@ -114,7 +117,9 @@ def make_routes() -> list[Route]:
 
 def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
     """The application for a lab. `names` are the host names, beyond this machine's own, that pages may call it by."""
-    app = Starlette(routes=make_routes(), exception_handlers={HTTPException: _refused, Exception: _broken})
+    app = Starlette(
+        routes=make_routes(), exception_handlers={HTTPException: _refused, StoreError: _full, Exception: _broken}
+    )
     app.state.context = context
     return Guards(app, _LOCAL_NAMES | names)
 
@@ -122,6 +127,10 @@ def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
 def _refused(_: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
     return Json({"Error": detail}, status)
+
+
+def _full(_: Request, error: Exception) -> Response:
+    return Json({"Error": str(error)}, 507)
 
 
 def _broken(_: Request, __: Exception) -> Response:
@@ -204,9 +213,14 @@ class Guards:
                 given.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        problem = self._problem(scope["method"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        problem = self._problem(scope["method"], headers)
         if problem:
             await Json({"Error": problem}, 403)(scope, receive, send_guarded)
+            return
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:12]) > MAX_BODY:
+            await Json({"Error": "The request is too large."}, 413)(scope, receive, send_guarded)
             return
         if "//" in scope["path"]:
             # Some programs put a slash too many before a path, and Mailpit forgives them.
@@ -218,9 +232,6 @@ class Guards:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if name.lower() not in self._names:
             return "This is not a name of the lab; --http-name allows one."
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:12]) > MAX_BODY:
-            return "The request is too large."
         origin = headers.get("origin", "")
         foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         if method in ("GET", "HEAD"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
@@ -17,14 +18,27 @@ if TYPE_CHECKING:
 
 #: A request is small; what is larger is not meant for us.
 MAX_BODY = 1_000_000
+_BEYOND_ASCII = re.compile(r"[^\0-\x7f]+")
+#: What stands for octets that are no characters (PEP 383). What readers make of it in JSON is open (RFC 8259 §8.2).
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def to_json(content: Any) -> str:
+    """JSON in ASCII and on one line. What came over the wire and is no character becomes U+FFFD."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(_SURROGATE.sub("\ufffd", found[0]))[1:-1]
 
 
 class Json(JSONResponse):
-    """JSON in ASCII: what came over the wire may have octets that are no characters (PEP 383)."""
+    """JSON that every reader can read."""
 
     def render(self, content: Any) -> bytes:
         """The body."""
-        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return to_json(content).encode("ascii")
 
 
 class Context:

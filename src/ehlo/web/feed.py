@@ -8,13 +8,13 @@ whatever the length of a session and however much is sent, and nothing is done f
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from ehlo.lab.lab import Lab, Watcher
 from ehlo.lab.policy import Message
 from ehlo.transcript.transcript import Transcript
+from ehlo.web.context import to_json
 from ehlo.web.messages import message_to_json
 
 #: What a page that reads slowly may be behind; then it is told to fetch everything again.
@@ -92,7 +92,7 @@ class Feed(Watcher):
 
     @staticmethod
     def _write(pages: Iterable[asyncio.Queue[str]], event: str, data: Any) -> None:
-        text = f"event: {event}\ndata: {json.dumps(data, ensure_ascii=True)}\n\n"
+        text = f"event: {event}\ndata: {to_json(data)}\n\n"
         for queue in pages:
             _put(queue, text)
 
@@ -157,6 +157,10 @@ class Feed(Watcher):
     def faults_changed(self) -> None:
         """A fault came, went, was switched, or has struck. From any thread."""
         self._changed.add("faults")
+
+    def messages_changed(self) -> None:
+        """Messages were marked or tagged. From any thread."""
+        self._changed.add("messages")
 
     def scenario_changed(self) -> None:
         """Another scenario is in use. From any thread."""

@@ -19,6 +19,7 @@ from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
+from ehlo.smtp.address import AddressError, parse_path
 from ehlo.web.context import MAX_BODY, Json, context_of
 
 JsonObject = dict[str, Any]
@@ -38,7 +39,7 @@ _INERT = {"link": "basefont", "frame": "basefont", "iframe": "noembed"}
 
 def message_to_json(stored: Stored) -> JsonObject:
     """A message as a line in the list."""
-    summary = {name: value for name, value in stored.summary.items() if name != "Date"}
+    summary = _with_blind_copies({name: value for name, value in stored.summary.items() if name != "Date"}, stored)
     return {
         "ID": stored.id,
         **summary,
@@ -50,6 +51,13 @@ def message_to_json(stored: Stored) -> JsonObject:
         "Session": stored.session,
         "Envelope": _envelope(stored),
     }
+
+
+def _with_blind_copies(people: JsonObject, stored: Stored) -> JsonObject:
+    """Whom the envelope alone names got a blind copy; Mailpit says so, too."""
+    named = {who["Address"].lower() for field in ("To", "Cc", "Bcc") for who in people.get(field, ())}
+    blind = [address for address in dict.fromkeys(stored.recipients) if address.lower() not in named]
+    return {**people, "Bcc": [*people.get("Bcc", ()), *({"Name": "", "Address": address} for address in blind)]}
 
 
 def _envelope(stored: Stored) -> JsonObject:
@@ -74,8 +82,30 @@ async def body_of(request: Request) -> JsonObject:
     return value
 
 
+async def _fields(request: Request, *names: str) -> JsonObject:
+    """What a request brings that changes messages, under the names of the API. Raises `HTTPException`.
+
+    Mailpit matches names without regard to case. Any other name is refused, and so is a query string: without IDs
+    such a request means all messages, and a slip must not.
+    """
+    for name in request.query_params:
+        raise HTTPException(400, f"{name[:100]} is not known in the query; what is meant is said in the body, as JSON.")
+    known = {name.lower(): name for name in names}
+    out: JsonObject = {}
+    for given, value in (await body_of(request)).items():
+        name = known.get(given.lower(), "")
+        if not name:
+            raise HTTPException(400, f"{given[:100]} is not known here; this takes {' and '.join(names)}.")
+        if name in out:
+            raise HTTPException(400, f"{name} stands there twice.")
+        out[name] = value
+    return out
+
+
 def _words(table: JsonObject, name: str) -> list[str]:
-    value = table.get(name) or []
+    value = table.get(name)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise HTTPException(400, f"{name} is a list of texts.")
     return value
@@ -123,6 +153,16 @@ def info(request: Request) -> Response:
     )
 
 
+def alive(_: Request) -> Response:
+    """Whether the lab runs."""
+    return PlainTextResponse("ok")
+
+
+def ready(_: Request) -> Response:
+    """Whether the lab takes mail: it does as soon as it answers here."""
+    return PlainTextResponse("ok")
+
+
 def webui(request: Request) -> Response:
     """What the page of Mailpit asks for first."""
     release = context_of(request).release
@@ -160,14 +200,18 @@ def _list(request: Request, query: str) -> Response:
 
 async def mark(request: Request) -> Response:
     """Mark messages as read or unread; all of them without IDs."""
-    body = await body_of(request)
-    _store(request).mark(_words(body, "IDs") or None, read=bool(body.get("Read", False)))
+    body = await _fields(request, "IDs", "Read")
+    read = body.get("Read", False)
+    if not isinstance(read, bool):
+        raise HTTPException(400, "Read is true or false.")
+    _store(request).mark(_words(body, "IDs") or None, read=read)
+    context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
 
 
 async def delete(request: Request) -> Response:
     """Delete messages; all of them without IDs."""
-    ids = _words(await body_of(request), "IDs") or None
+    ids = _words(await _fields(request, "IDs"), "IDs") or None
     _store(request).delete(ids)
     context_of(request).feed.tell("deleted", {"IDs": ids} if ids else {})
     return PlainTextResponse("ok")
@@ -192,20 +236,24 @@ def tags(request: Request) -> Response:
 
 async def set_tags(request: Request) -> Response:
     """Give messages these tags and no others."""
-    body = await body_of(request)
+    body = await _fields(request, "IDs", "Tags")
     _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
+    context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
 
 
 def message(request: Request) -> Response:
     """One message, taken apart; it counts as read from now on. The ID "latest" is the newest."""
     store, stored, raw = _found(request)
-    store.mark([stored.id], read=True)
-    letter = letter_to_json(read_letter(raw))
+    if not stored.read:
+        store.mark([stored.id], read=True)
+        context_of(request).feed.messages_changed()
+    letter = _with_blind_copies(letter_to_json(read_letter(raw)), stored)
     return Json(
         {
             "ID": stored.id,
             **letter,
+            "ReturnPath": letter["ReturnPath"] or stored.sender,
             "Date": letter["Date"] or datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
             "Tags": list(stored.tags),
             "Size": stored.size,
@@ -289,11 +337,24 @@ async def release(request: Request) -> Response:
     context = context_of(request)
     if not context.release:
         raise HTTPException(403, "This lab was given no server to release messages to (--release).")
-    recipients = _words(await body_of(request), "To")
+    recipients = _words(await _fields(request, "To"), "To")
     if not recipients:
         raise HTTPException(400, "To names nobody.")
+    for recipient in recipients:
+        problem = _not_a_recipient(recipient)
+        if problem:
+            raise HTTPException(400, problem)
     _, stored, raw = _found(request)
     problem = await context.send_on(stored.sender, recipients, raw)
     if problem:
         raise HTTPException(502, problem)
     return PlainTextResponse("ok")
+
+
+def _not_a_recipient(text: str) -> str:
+    """Why the real server need not be asked, in one sentence; empty for an address."""
+    try:
+        path = parse_path(text.strip(), brackets=False)
+    except AddressError as error:
+        return f"{error}."
+    return "" if path.address else "To has an empty address, which nobody can receive mail at."

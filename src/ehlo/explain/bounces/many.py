@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ehlo.explain.bounces.reader import Bounce, read_bounce
+from ehlo.explain.detect import kind_of
 
 #: A mail is read up to here; what follows is the message that came back.
 MAX_MAIL = 4 * 1024 * 1024
+#: Files whose names say that they are mails, and those that may be.
+_NAMED, _PERHAPS = (".eml", ".mbox", ".mbx"), (".txt", "")
+#: So much of a file shows whether it is one.
+_HEAD = 65_536
 #: The line before each mail of an mbox. An empty line should stand before it, and does not always.
 _FROM = re.compile(rb"From \S+ +[A-Z][a-z]{2} +[A-Z][a-z]{2} +\d+ +\d\d:\d\d.* \d{4}\s*\Z")
 
@@ -27,9 +32,17 @@ def mails(path: Path) -> Iterator[bytes]:
     boxes = [box for name in ("cur", "new") if (box := path / name).is_dir()]
     for folder in boxes or [path]:
         for file in sorted(folder.iterdir()):
-            wanted = boxes or file.suffix.lower() in (".eml", ".mbox", ".mbx", ".txt", "")
-            if wanted and not file.name.startswith(".") and file.is_file():
+            if not file.name.startswith(".") and file.is_file() and (boxes or _may_be_mail(file)):
                 yield from _mbox(file)
+
+
+def _may_be_mail(file: Path) -> bool:
+    """Whether a file in a folder is to be read: one of another name may be a note beside the mails."""
+    suffix = file.suffix.lower()
+    if suffix not in _PERHAPS:
+        return suffix in _NAMED
+    with file.open("rb") as stream:
+        return kind_of(stream.read(_HEAD)) == "bounce"
 
 
 def _mbox(file: Path) -> Iterator[bytes]:

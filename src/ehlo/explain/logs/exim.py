@@ -36,9 +36,12 @@ _CHATTER = re.compile(r"spool file is locked", re.IGNORECASE)
 #: A client whose address and name do not lead to each other.
 _NAMELESS = re.compile(r"no (?:host name found for IP address|IP address found for host) ([\w.:-]+)(?:.*\[([^\]]+)\])?")
 _REMOTE = re.compile(
-    r"(?:SMTP|LMTP) error from remote (?:mail(?:er)?|mail server|mail host)(?: server)? (?:after|in response to) (.*)",
+    r"(?:(?:SMTP|LMTP) error from remote (?:mail(?:er)?|mail server|mail host)(?: server)? (?:after|in response to)"
+    r"|LMTP error after) (.*)",
     re.DOTALL,
 )
+#: No router took the address: its domain may be one of Exim's own, or one that it found no way to.
+_NO_ROUTE = ("unrouteable address", "unroutable address")
 _HOST = re.compile(r"(?:^|: )host (\S+) \[([^\]]*)\](?::\d+)?: ")
 _CLIENT = re.compile(r"(?:H=|from |for )(?:(?!\(|\[)(\S+) )?(?:\(([^)]*)\) )?\[([^\]]*)\]")
 _REJECTED = re.compile(
@@ -101,6 +104,8 @@ def _answer(text: str, server: str, *, permanent: bool) -> Case:
     remote = _REMOTE.match(text)
     if remote is None:
         error, stage = failure(text)
+        if permanent and text.lower().startswith(_NO_ROUTE):
+            error, stage = "not-routed", "rcpt"
         named = re.search(r"(?:[Hh]ost|with|to) (\S+) \[", text)
         server = server or (named[1] if named else "")
         reply = split_reply(text)

@@ -92,6 +92,7 @@ _FAILURES: tuple[tuple[str, str, Stage | None], ...] = (
     ("retry timeout exceeded", "expired", None),
     ("after a long failure period", "expired", None),
     ("failing for a long time", "expired", None),
+    ("]: no such file or directory", "no-such-socket", "connect"),
     ("connection refused", "refused", "connect"),
     ("no route to host", "unreachable", "connect"),
     ("is unreachable", "unreachable", "connect"),

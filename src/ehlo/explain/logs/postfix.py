@@ -26,6 +26,8 @@ NEEDLES = (
     b"refused to talk",
     b": connect to ",
     b"TLS library problem",
+    b"connect to Milter service",
+    b"SASL: Connect to ",
     b"fatal: ",
 )
 
@@ -39,6 +41,8 @@ _ANSWER = re.compile(
     r" (said|refused to talk to me):? (.*)",
     re.DOTALL,
 )
+#: A socket of the machine, where the address of a server would stand.
+_SOCKET = re.compile(r"\[([^\]\s]*/[^\]\s]*)\]")
 _CLIENT = r"([^\s\[]*)\[([^\]]*)\](?::\d+)?"
 _REJECT = re.compile(
     rf"(?:(\w+): )?(?:milter-|proxy-)?reject: ([A-Za-z-]+(?: [a-z-]+)*) from {_CLIENT}: (.*)", re.DOTALL
@@ -64,12 +68,21 @@ _MISDEEDS = {
 }
 
 
+#: Parts of the mail server that do not answer it: no other server or client is to blame.
+_OWN_TROUBLE: tuple[tuple[str, str, Stage], ...] = (
+    ("warning: connect to Milter service", "milter-unreachable", "mail"),
+    ("warning: SASL: Connect to ", "sasl-unreachable", "connect"),
+)
+
 #: Programs of Postfix that are clients; of all others clients are the other side.
 _CLIENTS = frozenset({"smtp", "lmtp"})
 
 
 def read(message: str, program: str = "") -> Found | None:
     """What a line of a program says, without its prefix; None where that is nothing of interest."""
+    for words, error, stage in _OWN_TROUBLE:
+        if message.startswith(words):
+            return Found("in", Case(message.removeprefix("warning: "), error=error, stage=stage))
     if message.startswith(("warning: TLS library problem", "fatal: ")):
         return _trouble(message, "out" if program.rpartition("/")[2] in _CLIENTS else "in")
     at = message.find(" status=")
@@ -118,6 +131,8 @@ def _reason(reason: str, dsn: str) -> tuple[Case, str]:
         if rest:
             peer = re.split(r"[\[\s:]", rest, maxsplit=1)[0]
             break
+    if error == "no-such-socket" and (socket := _SOCKET.search(reason)):
+        peer = socket[1]
     if not error and "exceeds size limit" in reason:
         stage = "mail"
     return Case(reason, 0, specific(dsn), error=error, stage=stage, server=peer), peer

@@ -274,6 +274,8 @@ const loadMessages = loader(async () => {
   list.rows = answer.messages;
   list.total = query ? answer.messages_count : answer.total;
   list.loaded = true;
+  const open = state.message && list.rows.find((row) => row.ID === state.message.ID);
+  if (open) Object.assign(state.message, { Read: open.Read, Tags: open.Tags }); // the rest of a message does not change
   paint("messages", "detail");
 });
 
@@ -308,7 +310,7 @@ const loadScenarios = loader(async () => {
 
 const loadMessage = loader(async () => {
   const { view, id } = state.route;
-  if (view !== "messages" || !id || (state.message && state.message.asked === id && !state.message.failed)) return; // messages do not change
+  if (view !== "messages" || !id || (state.message && state.message.asked === id && !state.message.failed)) return; // what it says does not change
   let message;
   try {
     message = await api("GET", `message/${encodeURIComponent(id)}`);
@@ -398,6 +400,7 @@ function listen() {
   };
   on("session", sessionWentOn);
   on("message", messageCame);
+  on("messages", () => { loadMessages(); loadLab(); });
   on("deleted", messagesWent);
   on("faults", loadFaults);
   on("scenario", () => { loadLab(); loadFaults(); });
@@ -506,7 +509,7 @@ function go() {
   } else {
     const list = state[route.view];
     if (!route.id) Object.assign(list, { start: route.start }, route.view === "messages" ? { query: route.query } : {});
-    if (!route.id || !list.loaded) (route.view === "messages" ? loadMessages : loadSessions)();
+    if (!route.id || !list.loaded || before.view !== route.view) (route.view === "messages" ? loadMessages : loadSessions)();
     if (before.id !== route.id) {
       state.lines = LINES;
       state.unfolded.clear();
@@ -749,6 +752,9 @@ function renderMessage(message) {
     queueMicrotask(() => showPanel(message, bestTab(message)));
     return [backLink("messages"), messageHead(message), tabs, panel];
   });
+  const tags = message.Tags || [];
+  byId("tags-name").hidden = byId("tags").hidden = !tags.length;
+  fill(byId("tags"), tags, () => tags.map((tag) => el("span", { class: "tag" }, tag)));
   const toggle = byId("toggle-read");
   if (toggle) toggle.textContent = message.Read ? "Mark unread" : "Mark read";
   const release = byId("release");
@@ -773,8 +779,9 @@ function messageHead(message) {
       el("h2", { tabindex: -1 }, message.Subject || "(no subject)"),
       el("div", { class: "actions" },
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
-        el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, onclick: releaseOpen }, "Release"),
+        el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, "aria-expanded": "false", "aria-controls": "release-form", onclick: toggleRelease }, "Release"),
         el("button", { type: "button", class: "danger", "data-testid": "delete-message", onclick: deleteOpen }, "Delete"))),
+    releaseForm(message),
     el("dl", { class: "facts" },
       fact("From", message.From && persons([message.From])),
       fact("To", persons(message.To)),
@@ -783,7 +790,7 @@ function messageHead(message) {
       fact("Date", [message.Date && stamp(message.Date), octets(message.Size)].filter(Boolean).join(", ")),
       outer && fact("Envelope", el("span", { class: "mono" }, path(outer.From), " \u2192 ", (outer.To || []).join(", "))),
       message.Session && fact("Session", el("a", { href: `#/session/${message.Session}`, "data-testid": "to-session" }, `Session ${message.Session}`)),
-      (message.Tags || []).length > 0 && fact("Tags", el("span", {}, message.Tags.map((tag) => el("span", { class: "tag" }, tag))))));
+      el("dt", { id: "tags-name" }, "Tags"), el("dd", { id: "tags", "data-testid": "tags" })));
 }
 
 /** A row of tabs for the panel `panel`; arrows move, as everywhere. */
@@ -909,20 +916,50 @@ async function toggleRead() {
   paint("messages", "detail");
 }
 
-/** Send the message on to the real server. The first click asks, since this leaves the lab. */
-async function releaseOpen(event) {
-  const message = state.message;
-  const button = event.currentTarget;
-  if (!message || message.failed) return;
-  const To = message.Envelope.To;
-  if (button.dataset.sure !== message.ID) {
-    button.dataset.sure = message.ID;
-    button.textContent = `Really send it to ${To.join(", ")}?`;
-    return;
+/** Where a message is to be sent on to. This leaves the lab: whom it is for is said each time, and nothing is suggested. */
+function releaseForm(message) {
+  const field = el("input", { id: "release-to", "data-testid": "release-to", class: "mono", inputmode: "email", autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": "release-error" });
+  const send = el("button", { type: "submit", class: "primary", "data-testid": "release-send" }, "Release to these addresses");
+  const error = el("p", { class: "error", id: "release-error", "data-testid": "release-error", role: "alert" });
+  async function onsubmit(event) {
+    event.preventDefault();
+    const To = addressesIn(field.value);
+    if (send.disabled) return; // it is on its way
+    error.textContent = To.length ? "" : "Say whom the message is to be sent to.";
+    if (!To.length) {
+      field.focus();
+      return;
+    }
+    send.disabled = true;
+    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), (text) => { error.textContent = text; });
+    send.disabled = false;
+    if (!done) return;
+    field.value = "";
+    notice(`Released to ${To.join(", ")}.`);
+    if (form.isConnected && !form.hidden) toggleRelease();
   }
-  delete button.dataset.sure;
-  button.textContent = await attempt(() => api("POST", `message/${message.ID}/release`, { To })) ? "Released" : "Release";
+  function onkeydown(event) {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // it closes the form, not the message
+    toggleRelease();
+  }
+  const form = el("form", { class: "release-form", id: "release-form", "data-testid": "release-form", hidden: true, novalidate: true, onsubmit, onkeydown },
+    el("label", { class: "field" }, el("span", {}, "Send it to, as many addresses as you like"), field), send, error);
+  return form;
 }
+
+/** Show the form of releases, empty, or put it away. */
+function toggleRelease() {
+  const form = byId("release-form");
+  form.hidden = !form.hidden;
+  byId("release").setAttribute("aria-expanded", String(!form.hidden));
+  byId("release-to").value = "";
+  byId("release-error").textContent = "";
+  (form.hidden ? byId("release") : byId("release-to")).focus();
+}
+
+/** Addresses between commas or blanks; those of a quoted local part count for nothing. */
+const addressesIn = (text) => text.match(/(?:"(?:\\.|[^"\\])*"|[^\s,;"])+/g) || [];
 
 async function deleteOpen() {
   const message = state.message;
@@ -1191,7 +1228,8 @@ function faultInWords(fault) {
 }
 
 async function addFault(fault, errorNode) {
-  errorNode.textContent = "";
+  // What was wrong before, in the other form too, is so no longer.
+  for (const node of [byId("fault-error"), byId("json-error")]) node.textContent = "";
   const done = await attempt(() => api("POST", "faults", { title: "", when: {}, ...fault }), (text) => { errorNode.textContent = text; });
   loadFaults();
   return done;
@@ -1302,10 +1340,12 @@ function move(step) {
   return Boolean(row);
 }
 
-/** To the first or the last row, if a row has the focus. */
+/** To the first or the last row. */
 function moveToEnd(last) {
-  const rows = rowsOf(currentList());
-  return rows.includes(document.activeElement) && move(last ? rows.length : -rows.length);
+  const list = currentList();
+  const row = inList() && list.offsetParent && rowsOf(list).at(last ? -1 : 0);
+  if (row) row.focus();
+  return Boolean(row);
 }
 
 function back() {
