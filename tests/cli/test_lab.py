@@ -127,7 +127,7 @@ def test_list() -> None:
             ["--any-login", "--mechanism", "CRAM-MD5"],
             "Every login is taken by PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, ANONY",
         ),
-        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' is neither a host, a host:port"),
+        (["--release", "foo:bar:baz"], "--release foo:bar:baz: 'foo:bar:baz' has too many colons"),
         (["--release", ""], "--release: The target is empty"),
         (["--durable"], "--durable is for a store in a file: --store FILE."),
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),

@@ -133,7 +133,7 @@ def ehlo(
         (["lab", "--port", "70000"], "--port 70000"),
         (["lab", "--user", "alice"], "the form is NAME:PASSWORD"),
         (["lab", "--cert", "x"], "--cert and --key belong together"),
-        (["lab", "--mailbox", "nobody"], "is not a mail address"),
+        (["lab", "--mailbox", "nobody"], "--mailbox nobody: it is no mail address"),
         (["completion", "dos"], "invalid choice: 'dos'"),
         (["no-such-command"], "invalid choice: 'no-such-command'"),
     ],
