@@ -553,7 +553,8 @@ def test_nothing_is_imported_without_a_configuration() -> None:
         "check.run = lambda args: 0; main(['check', 'host']); "
         "print([name for name in sys.modules if name.startswith(('tomllib', 'ehlo.cli.config_', 'keyring'))])"
     )
-    environment = {**os.environ, "EHLO_CONFIG": "", "EHLO_PASSWORD": "x"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EHLO_")}
+    environment |= {"EHLO_CONFIG": "", "EHLO_PASSWORD": "x"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     assert done.stdout == "[]\n"
 
