@@ -16,7 +16,7 @@ _LAB = (
 
 REMARKS: dict[str, str] = {
     "process-plain": (
-        "Depends on the machine: 1.1 to 1.6 times were measured. Of some 63 ms here the interpreter's own start "
+        "Depends on the machine: 1.1 to 1.9 times were measured. Of some 63 ms here the interpreter's own start "
         "takes 11, and most of the rest is the import of what a session needs; swaks takes 39 in all."
     ),
     "process-starttls": (
