@@ -59,7 +59,7 @@ def document(figures: list[Figure]) -> str:
         for figure in figures
     )
     remarks = "\n\n".join(
-        _filled(f"**{figure.what}, against {figure.peer}.** {REMARKS[figure.id]}")
+        _filled(f"**{figure.what}{f', against {figure.peer}' if figure.peer else ''}.** {REMARKS[figure.id]}")
         for figure in figures
         if not figure.met and figure.id in REMARKS
     )
