@@ -26,9 +26,9 @@ def outcome_sentence(transcript: Transcript) -> str:
 
 
 def achieved(transcript: Transcript, verdict: Verdict) -> str:
-    """What a session achieved in which something went wrong, in one sentence: a message that was taken all the same, or
-    all that came before QUIT. Empty if that is nothing."""
-    if verdict.stage == "quit":
+    """What a session achieved, in one sentence, also where something went wrong: a message that was taken all the same,
+    or all that came before QUIT. Empty if that is nothing."""
+    if verdict.outcome == "accepted" or verdict.stage == "quit":
         return outcome_sentence(transcript)
     return _taken(exchanges(transcript.events))
 

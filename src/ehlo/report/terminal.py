@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.finding import finding_lines, headline
-from ehlo.report.outcome import achieved, outcome_sentence
+from ehlo.report.outcome import achieved
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
 from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
@@ -95,7 +95,7 @@ class SessionView:
         if cut:
             known = "" if verdict.findings else " Nothing in it failed, and how it went on it does not say: no verdict."
             parts = [self._sentence("note", f"The record ends here, before the session does.{known}"), *parts]
-        elif words := outcome_sentence(transcript) if accepted else achieved(transcript, verdict):
+        elif words := achieved(transcript, verdict):
             good = self._sentence("ok", words)
             parts = [*parts, good] if notes_first and accepted else [good, *parts]
         for part in parts:

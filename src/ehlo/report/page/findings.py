@@ -8,7 +8,7 @@ from ehlo.diagnosis.judge import titles_of
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.probe.experiments import title_of
 from ehlo.report.finding import Cause, reply_lines
-from ehlo.report.outcome import achieved, outcome_sentence
+from ehlo.report.outcome import achieved
 from ehlo.report.page.frame import text
 from ehlo.transcript.transcript import Transcript
 
@@ -33,7 +33,7 @@ def verdict_section(transcript: Transcript, verdict: Verdict, made: Container[st
     more."""
     accepted = verdict.outcome == "accepted"
     boxes = []
-    if words := outcome_sentence(transcript) if accepted else achieved(transcript, verdict):
+    if words := achieved(transcript, verdict):
         boxes.append(_box("ok", "accepted", f"<h2>{text(words)}</h2>"))
     failure = "postponed" if verdict.outcome == "refused" and verdict.temporary else verdict.outcome
     head = "note" if accepted or verdict.stage == "quit" else failure
