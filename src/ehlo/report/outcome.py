@@ -13,24 +13,17 @@ from ehlo.transcript.transcript import Transcript
 _MOST_NAMED = 3
 
 
-def outcome_sentence(transcript: Transcript) -> str:
-    """What a session achieved in which all went well, in one sentence."""
+def achieved(transcript: Transcript, verdict: Verdict) -> str:
+    """What a session achieved, in one sentence, also where something went wrong: a message that was taken all the same,
+    or all that came before QUIT. Empty if that is nothing."""
     steps = exchanges(transcript.events)
-    sentence = _taken(steps)
-    if sentence:
-        return sentence
+    taken = _taken(steps)
+    if taken or not (verdict.outcome == "accepted" or verdict.stage == "quit"):
+        return taken
     if accepted := _recipients(steps, "ok"):
         return f"{_server(steps)} would take mail for {_named(accepted)}."
     last = next((step.stage for step in reversed(steps) if step.stage != "quit"), "dns")
     return f"{_server(steps)} answered well, as far as asked for: up to the stage {last}."
-
-
-def achieved(transcript: Transcript, verdict: Verdict) -> str:
-    """What a session achieved, in one sentence, also where something went wrong: a message that was taken all the same,
-    or all that came before QUIT. Empty if that is nothing."""
-    if verdict.outcome == "accepted" or verdict.stage == "quit":
-        return outcome_sentence(transcript)
-    return _taken(exchanges(transcript.events))
 
 
 def _taken(steps: list[Exchange]) -> str:
