@@ -25,6 +25,8 @@ from ehlo.smtp.states import State
 if TYPE_CHECKING:
     from ehlo.smtp.sasl import ChannelBinding
 
+_new = tuple.__new__
+
 #: What hands over a message: the end of its content, or a BDAT command with a chunk.
 MessageEvent = ContentReceived | ChunkReceived
 ServerEvent = CommandReceived | CommandRejected | MessageEvent | AuthResponse
@@ -398,7 +400,7 @@ class Answers:
         """Give a message to the store, for these recipients; gives the reply."""
         queue_id = f"{random.getrandbits(44):011X}"
         content = self.whole(event)
-        envelope = Envelope(queue_id, self.sender, recipients, content, self.client, self.user or "")
+        envelope = _new(Envelope, (queue_id, self.sender, recipients, content, self.client, self.user or ""))
         if not (self.losing or self._deliver(envelope)):
             return self._say("not-stored")
         self._messages += 1

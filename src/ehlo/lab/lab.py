@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ehlo.lab.scenario import Scenario
 
 _LOG = logging.getLogger("ehlo.lab")
+_new = tuple.__new__
 
 #: How often what came in is written to the store, and memory is looked after, in seconds.
 _TICK = 0.2
@@ -406,7 +407,7 @@ class Lab:
 
     def _take(self, number: int, transcript: Transcript, envelope: Envelope) -> bool:
         id_, sender, recipients, content, client, user = envelope
-        message = Message(id_, sender, recipients, content, transcript, number, client, user)
+        message = _new(Message, (id_, sender, recipients, content, transcript, number, client, user))
         if self._crowded or (self.store is not None and not self.store.add_message(message)):
             return False
         for watcher in self._watchers:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from ehlo.smtp.reply import Reply, fitted
 
+_new = tuple.__new__
+
 #: Of what a client said, no more is repeated.
 _MOST_REPEATED = 256
 
@@ -67,9 +69,11 @@ class Persona(NamedTuple):
     def reply(self, situation: str, **fields: str) -> Reply:
         """The reply for a situation whose text has `{field}`s, filled in."""
         code, lines, _ = self.replies[situation]
-        known = _Fields({name: text[:_MOST_REPEATED] for name, text in fields.items()})
+        known = _Fields()
+        for name, text in fields.items():
+            known[name] = text[:_MOST_REPEATED]
         # What a client sent never breaks the line.
-        return Reply(code, tuple([fitted(line.format_map(known)) for line in lines]))
+        return _new(Reply, (code, tuple([fitted(line.format_map(known)) for line in lines]), ()))
 
 
 class _Fields(dict[str, str]):

@@ -38,8 +38,7 @@ from ehlo.net.session import Session
 if TYPE_CHECKING:
     from ehlo.net.pipe import Pipe
 
-#: One buffer serves all sessions of a loop: each read is taken out of it at once. Larger reads
-#: do not gain, and a buffer a session would cost each idle one its memory.
+#: Octets that are read at once, at most. Larger reads do not gain.
 _READ_SIZE = 65536
 #: Octets that a session takes while it pauses, before it leaves them in the network.
 _MAX_UNREAD = 262_144
@@ -57,7 +56,6 @@ class Loop:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.buffer = memoryview(bytearray(_READ_SIZE))
         self._speaking: list[tuple[Session, asyncio.Transport]] = []
 
     def write_soon(self, session: Session, transport: asyncio.Transport) -> None:
@@ -150,7 +148,7 @@ async def _look_up(
         return session.fail("timed-out", f"the look-up took longer than {need.timeout:g} s")
 
 
-class _Bridge(asyncio.BufferedProtocol):
+class _Bridge(asyncio.Protocol):
     """Joins a transport and a session. A server's session is made when the connection is there, by
     `on_open`; a client's exists before."""
 
@@ -257,6 +255,9 @@ class _Bridge(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        if hasattr(transport, "max_size"):
+            # asyncio's own transports take so much memory for each read, and give nearly all of it back.
+            transport.max_size = _READ_SIZE
         self._connected = True
         if self._on_open is None:
             # At once: what the server says, or that it hangs up, may come before any task runs again.
@@ -269,20 +270,17 @@ class _Bridge(asyncio.BufferedProtocol):
             else:
                 self._take(self._session.start)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        return self._shared.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         session = self._session
         if session is not None:
             # As `_take` does, without its price, which would be paid for every read of every session.
             try:
-                need = session.data_received(bytes(self._shared.buffer[:nbytes]))
+                need = session.data_received(data)
             except Exception as error:
                 need = self._crashed(session, error)
             self.go_on(need)
             if type(need) is Pause:
-                self._bound_unread(nbytes)
+                self._bound_unread(len(data))
 
     def _bound_unread(self, nbytes: int) -> None:
         """A client that goes on sending while the session pauses must not fill the memory."""

@@ -469,7 +469,7 @@ class Session:
         arrived = max(self._arrived, self._latest)
         first = self._first if self._first < arrived else None
         self._first = arrived
-        self.recorder.put(Event(arrived, self._peer, "data", "message", content, first, facts))
+        self.recorder.put(_new(Event, (arrived, self._peer, "data", "message", content, first, facts)))
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:

@@ -48,6 +48,10 @@ class ReceiveBuffer:
             return None
         data, start = self._data, self._start
         end = data.find(b"\n", start) + 1
+        if end == len(data) <= limit and not (start or self._skipping):
+            # One whole line and nothing else is what nearly always comes.
+            self._start, self.empty = end, True
+            return data
         if self._skipping:
             if not end:
                 self.clear()

@@ -47,6 +47,8 @@ from ehlo.smtp.states import ALLOWED, CONNECT, CONTENT, LAST_CHUNK, VERBS, State
 #: The largest message kept when the caller names no other bound, in octets.
 DEFAULT_MAX_MESSAGE = 10_240_000
 
+_new = tuple.__new__
+
 # An attribute of an enumeration costs as much as ten comparisons, and these are asked for at every command.
 _AUTH, _CONTENT = State.AUTH, State.CONTENT
 #: What stands for the command in a line that is rejected: the reply to it changes no state.
@@ -121,13 +123,12 @@ class ServerConnection:
 
         Raises `LocalProtocolError` for a reply that nothing asked for, or that is malformed.
         """
-        data = reply.encode()
         if self._verb is None:
             if reply.code != 421:
                 raise LocalProtocolError("No command waits for a reply.")
             self.state = State.CLOSED
-            return data
-        self.state = after(self.state, self._verb, reply.code)
+            return reply.encode()
+        data, self.state = _said(reply, self.state, self._verb)
         self._verb = None
         if self._handed_over and self.state is not State.CHUNKING:
             self._handed_over, self.stop_after = 0, None
@@ -236,6 +237,9 @@ class ServerConnection:
 
     def _next_content(self, reader: ContentReader) -> ContentBegun | ContentReceived | ConnectionLost | NeedData:
         content, rest = reader.feed(self.incoming.take_all())
+        if rest is not None and not self._content_size and len(content) <= self.max_message and self.stop_after is None:
+            # The whole message came at once.
+            return self._content_received(content, len(content), rest)
         self._content += content[: max(0, self.max_message - self._content_size)]
         self._content_size += len(content)
         if self.stop_after is not None and (rest is not None or self._content_size >= self.stop_after):
@@ -247,13 +251,16 @@ class ServerConnection:
             return ContentBegun(begun, "message")
         if rest is None:
             return self._lost() if self._closed else NEED_REST
-        self.incoming.feed(rest)
-        self._reader = None
-        self._verb = CONTENT
         size, self._content_size = self._content_size, 0
         kept = bytes(self._content)
         self._content.clear()
-        return ContentReceived(kept, size, "message", truncated=size > len(kept))
+        return self._content_received(kept, size, rest)
+
+    def _content_received(self, kept: bytes, size: int, rest: bytes) -> ContentReceived:
+        self.incoming.feed(rest)
+        self._reader = None
+        self._verb = CONTENT
+        return _new(ContentReceived, (kept, size, "message", size > len(kept)))
 
     def _lost(self) -> ConnectionLost:
         self.state = State.CLOSED
@@ -282,6 +289,12 @@ def _read_command(line: bytes, state: State, stage: Stage, lmtp: bool) -> Comman
 
 #: Clients repeat themselves, so what the last lines meant is remembered; an event never changes.
 _read_repeated = lru_cache(maxsize=1024)(_read_command)
+
+
+@lru_cache(maxsize=512)
+def _said(reply: Reply, state: State, verb: str) -> tuple[bytes, State]:
+    """The bytes of a reply, and the state after it. Servers repeat themselves, too."""
+    return reply.encode(), after(state, verb, reply.code)
 
 
 def _reject(
