@@ -179,20 +179,24 @@ class Serve:
 
     def _bounded(self, answer: Reply | list[Reply]) -> Reply | list[Reply]:
         """The answer, or the end of a session that has used up what is allowed."""
-        limits, persona = self._policy.limits, self._persona
+        limits = self._policy.limits
         code = (answer[-1] if isinstance(answer, list) else answer).code
         if code >= 500:
             self._errors += 1
-            if self._errors >= (limits.errors or persona.errors):
+            if self._errors >= (limits.errors or self._persona.errors):
                 # Postfix's smtpd_hard_error_limit: a client that only errs is guessing.
-                self._over = True
-                return persona.say("too-many-errors")
+                return self._ended_by("too-many-errors")
         self._commands += 1
         if limits.commands and self._commands > limits.commands and code != 221:
-            return persona.say("too-many-commands")
+            return self._ended_by("too-many-commands")
         if limits.seconds and time.monotonic() - self._began > limits.seconds:
-            return persona.say("timeout")
+            return self._ended_by("timeout")
         return answer
+
+    def _ended_by(self, situation: str) -> Reply:
+        # Not every persona has a 421 for it, which alone would be the end.
+        self._over = True
+        return self._persona.say(situation)
 
     def _encode(self, answer: Reply | list[Reply]) -> bytes:
         if type(answer) is not list:
