@@ -93,6 +93,7 @@ class Answers:
         "encrypted",
         "helo",
         "losing",
+        "most_recipients",
         "recipients",
         "sender",
     )
@@ -122,6 +123,7 @@ class Answers:
         self.encrypted = False
         self.sender = NULL_PATH
         self.recipients: list[Path] = []
+        self.most_recipients = policy.limits.recipients or persona.recipients
         self.edits = self._edits = NO_EDITS
         self.losing = False
 
@@ -171,14 +173,19 @@ class Answers:
             self.answer(event)
             self._login.grant(done=reply.category == 2)
         elif type(event) is CommandReceived:
-            command = event.command
-            if command.verb in ("EHLO", "HELO", "LHLO"):
-                self._begin_session(command)
-            elif command.verb == "MAIL":
-                self._begin_transaction(command)
-            elif command.verb == "RCPT" and command.path is not None:
-                self.recipients.append(command.path)
+            self.carry_out(event.command)
         return True
+
+    def carry_out(self, command: Command) -> None:
+        """Do what a command asks for that needs no more than its line."""
+        verb = command.verb
+        if verb == "RCPT":
+            if command.path is not None:
+                self.recipients.append(command.path)
+        elif verb == "MAIL":
+            self._begin_transaction(command)
+        elif verb in ("EHLO", "HELO", "LHLO"):
+            self._begin_session(command)
 
     def deny(self, event: ServerEvent) -> None:
         """What an event asks for is refused."""
@@ -330,7 +337,7 @@ class Answers:
         if path is None or path.mailbox is None:
             return self._say("rcpt-syntax")
         policy, persona = self._policy, self._persona
-        if len(self.recipients) >= (policy.limits.recipients or persona.recipients):
+        if len(self.recipients) >= self.most_recipients:
             return self._say("too-many-recipients")
         refusal = policy.refusal(path.mailbox)
         # Who has logged in may send to everybody, and to a mailbox that is not here neither.

@@ -23,6 +23,7 @@ from ehlo.lab.authority import Authority, Identity, first_certificate, server_co
 from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
 from ehlo.lab.policy import Message, Policy
+from ehlo.lab.routine import Routine
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
 from ehlo.net.aio import Server
@@ -145,6 +146,7 @@ class Lab:
             self.persona, self.policy = persona or self.persona, policy or self.policy
             faults, seed = (*scenario.faults, *faults), seed or scenario.seed
             self.faults.replace(faults, seed)
+        self._routine = Routine(self.persona, self.policy)
         self._original = (self.persona, self.policy, self.scenario, faults, seed)
         self._given_identity = identity
         self._authority: Authority | None = None
@@ -351,6 +353,8 @@ class Lab:
     def _make_session(self, entry: Entry, host: str, port: int) -> Session | None:
         self._count += 1
         number, persona, policy, limits = self._count, self.persona, self.policy, self.policy.limits
+        if not self._routine.is_of(persona, policy):
+            self._routine = Routine(persona, policy)
         connection = ServerConnection(
             max_message=limits.size or persona.size, lmtp=entry.lmtp, lenient=policy.bare_lf == "lenient"
         )
@@ -371,6 +375,7 @@ class Lab:
                 persona,
                 policy,
                 self.faults,
+                self._routine,
                 deliver=partial(self._take, number, recorder.transcript),
                 held=partial(self._held, policy),
                 certificates=Certificates(self._context, self._endpoint),

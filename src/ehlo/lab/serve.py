@@ -18,9 +18,11 @@ from ehlo.lab.conditions import Moment
 from ehlo.lab.faults import Action, Faults, grants
 from ehlo.lab.persona import Persona
 from ehlo.lab.policy import Policy
+from ehlo.lab.routine import Routine
 from ehlo.lab.speaking import Speaker
 from ehlo.net.errors import SessionError
 from ehlo.net.intents import Flow, Pause, Preamble, Receive, Send, StartTLS, Upload
+from ehlo.smtp.command import COMMAND_LINE_LIMIT
 from ehlo.smtp.events import ChunkBegun, ChunkReceived, CommandReceived, ContentBegun, ContentReceived
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 
     from ehlo.net.tls import TLSFacts
     from ehlo.smtp.sasl import ChannelBinding
-
-# Half the price of Send(...), which is paid for every exchange.
-_new = tuple.__new__
 
 _HANDSHAKE_TIMEOUT = 60.0
 #: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
@@ -82,6 +81,7 @@ class Serve:
         "_persona",
         "_policy",
         "_recorder",
+        "_routine",
         "_speaker",
     )
 
@@ -92,6 +92,7 @@ class Serve:
         persona: Persona,
         policy: Policy,
         faults: Faults,
+        routine: Routine,
         *,
         deliver: Deliver,
         held: Held,
@@ -105,6 +106,7 @@ class Serve:
         self._persona = persona
         self._policy = policy
         self._faults = faults
+        self._routine = routine
         self._certificates = certificates
         self._entry = entry
         self._number = number
@@ -125,7 +127,7 @@ class Serve:
         conn, persona, limits, answers = self._conn, self._persona, self._policy.limits, self._answers
         faults, speaker, send = self._faults, self._speaker, self._conn.send
         unbounded = not (limits.commands or limits.seconds)
-        receive, closed, tls_due = Receive(limits.idle or inf), State.CLOSED, State.TLS
+        receive, closed, tls_due = Receive(limits.idle or inf, self._recall), State.CLOSED, State.TLS
         try:
             yield from self._enter()
         except SessionError:
@@ -145,12 +147,30 @@ class Serve:
             elif type(event) not in _BEGINNINGS:
                 answer = answers.answer(event)  # type: ignore[arg-type]
                 if type(answer) is Reply and answer.code < 500 and unbounded:
-                    # What almost every exchange of every session comes to.
-                    yield _new(Send, (send(answer), event.stage))
+                    before = conn.state
+                    said = Send(send(answer), event.stage)
+                    if type(event) is CommandReceived:
+                        self._routine.learn(before, event, answer, (event.command, said, event.stage, conn.state))
+                    yield said
                 else:
                     yield Send(self._encode(self._bounded(answer)), event.stage)
             if conn.state is tls_due:
                 yield from self._start_tls("starttls")
+
+    def _recall(self, line: bytes) -> Send | None:
+        """What is said to a line as ever, unless something may make a difference this time."""
+        conn, answers = self._conn, self._answers
+        if len(line) > COMMAND_LINE_LIMIT or conn.chunk is not None:
+            return None
+        exchange = self._routine.recall((conn.state, line))
+        if exchange is None or self._faults.active or self._speaker.held_back:
+            return None
+        command, said, stage, state = exchange
+        if command.verb == "RCPT" and len(answers.recipients) >= answers.most_recipients:
+            return None
+        answers.carry_out(command)
+        conn.answered(stage, state)
+        return said
 
     def _enter(self) -> Flow:
         """Everything up to the greeting."""

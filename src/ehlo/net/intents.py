@@ -90,9 +90,11 @@ class Upload(NamedTuple):
 
 
 class Receive(NamedTuple):
-    """Wait for the connection's next event (a whole reply; a command): gives that event."""
+    """Wait for the connection's next event (a whole reply; a command): gives that event. A line for which `recall` has
+    an answer is answered so, and the flow sleeps on."""
 
     timeout: float
+    recall: Callable[[bytes], Send | None] | None = None
 
 
 class Pause(NamedTuple):

@@ -186,8 +186,13 @@ class Session:
             data = self._decrypted(self._tls, data)
             if not data:
                 return self._need
-        if type(self._asked) is Preamble:
-            return self._preamble_received(self._asked, data)
+        asked, incoming = self._asked, self.connection.incoming
+        if type(asked) is Receive and asked.recall is not None and incoming.empty and not incoming.skipping:
+            said = asked.recall(data)
+            if said is not None:
+                return self._answer_again(asked, data, said)
+        if type(asked) is Preamble:
+            return self._preamble_received(asked, data)
         if not self._partial:
             self._first = self._arrived
         self.connection.receive_data(data)
@@ -380,6 +385,20 @@ class Session:
             self.recorder.add(by, "close", self.connection.stage, first=self._left, facts=facts)
         self._need = Done(reset=True) if reset else DONE
         return self._need
+
+    def _answer_again(self, asked: Receive, line: bytes, said: Send) -> Need:
+        """Say what was said to this line before."""
+        data, stage = said
+        recorder = self.recorder
+        if recorder.recording:
+            recorder.put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
+            self._latest = recorder.add_lines(self._us, stage, data)
+        if self._tls is None:
+            self.outgoing.append(data)
+        else:
+            self._write(data)
+        self.deadline = self._latest + asked.timeout
+        return READ
 
     # The peer.
 

@@ -16,14 +16,15 @@ class LineTooLongError(Exception):
 
 
 class ReceiveBuffer:
-    """Bytes received and not yet understood. `empty` says that there are none."""
+    """Bytes received and not yet understood. `empty` says that there are none, `skipping` that what comes is dropped up
+    to the end of a line that was too long."""
 
-    __slots__ = ("_data", "_skipping", "_start", "empty")
+    __slots__ = ("_data", "_start", "empty", "skipping")
 
     def __init__(self) -> None:
         self._data = b""
         self._start = 0
-        self._skipping = False
+        self.skipping = False
         self.empty = True
 
     def __len__(self) -> int:
@@ -48,15 +49,15 @@ class ReceiveBuffer:
             return None
         data, start = self._data, self._start
         end = data.find(b"\n", start) + 1
-        if end == len(data) <= limit and not (start or self._skipping):
+        if end == len(data) <= limit and not (start or self.skipping):
             # One whole line and nothing else is what nearly always comes.
             self._start, self.empty = end, True
             return data
-        if self._skipping:
+        if self.skipping:
             if not end:
                 self.clear()
                 return None
-            self._skipping = False
+            self.skipping = False
             self._start = end
             self.empty = end == len(data)
             return self.take_line(limit)
@@ -68,7 +69,7 @@ class ReceiveBuffer:
             return data[start:]
         if len(data) - start <= limit:
             return None
-        self._skipping = True
+        self.skipping = True
         self._start = start + limit
         raise LineTooLongError(data[start : start + limit])
 

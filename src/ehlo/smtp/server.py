@@ -67,7 +67,7 @@ class ServerConnection:
 
     `state` and `stage` say where it stands. `max_message` bounds what is kept of a message; the
     rest of a larger one is read and dropped, so that the refusal comes after its dot. `incoming` is what arrived and
-    has not been looked at. With `lmtp` the session
+    has not been looked at, `chunk` the BDAT command whose octets are due (RFC 3030 §2). With `lmtp` the session
     begins with LHLO and knows neither EHLO nor HELO (RFC 2033 §4.1). `stop_after` is after how many octets
     of the next message a `ContentBegun` shall come; with `lenient` a bare LF ends a line of a message as CRLF
     does, which is what makes SMTP smuggling possible.
@@ -77,7 +77,6 @@ class ServerConnection:
     receive_data: Callable[[bytes], None]
 
     __slots__ = (
-        "_chunk",
         "_chunk_left",
         "_closed",
         "_content",
@@ -85,6 +84,7 @@ class ServerConnection:
         "_handed_over",
         "_reader",
         "_verb",
+        "chunk",
         "incoming",
         "lenient",
         "lmtp",
@@ -109,7 +109,7 @@ class ServerConnection:
         self._reader: ContentReader | None = None
         self._content = bytearray()
         self._content_size = 0
-        self._chunk: ChunkReceived | None = None
+        self.chunk: ChunkReceived | None = None
         self._chunk_left = 0
         self._handed_over = 0
 
@@ -128,14 +128,23 @@ class ServerConnection:
                 raise LocalProtocolError("No command waits for a reply.")
             self.state = State.CLOSED
             return reply.encode()
-        data, self.state = _said(reply, self.state, self._verb)
+        data = reply.encode()
+        self._enter(after(self.state, self._verb, reply.code))
         self._verb = None
-        if self._handed_over and self.state is not State.CHUNKING:
+        return data
+
+    def answered(self, stage: Stage, state: State) -> None:
+        """A command was read and answered elsewhere; it was of this stage, and has led to this state."""
+        self.stage = stage
+        self._enter(state)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        if self._handed_over and state is not State.CHUNKING:
             self._handed_over, self.stop_after = 0, None
-        if self.state is _CONTENT:
+        if state is _CONTENT:
             self._reader = ContentReader(lenient=self.lenient)
             self.stage = "message"
-        return data
 
     def tls_started(self) -> None:
         """The handshake after STARTTLS is done: the session begins anew, at EHLO (RFC 3207 §4.2)."""
@@ -159,8 +168,8 @@ class ServerConnection:
             return NEED_DATA
         if self._reader is not None:
             return self._next_content(self._reader)
-        if self._chunk is not None:
-            return self._next_chunk(self._chunk)
+        if self.chunk is not None:
+            return self._next_chunk(self.chunk)
         # The bound on a line depends on what it is, which is known only once it is there.
         try:
             line = self.incoming.take_line(AUTH_LINE_LIMIT)
@@ -203,9 +212,9 @@ class ServerConnection:
             refusal = Reply(503, (f"5.5.1 {why_not(self.state, 'BDAT')}",))
         size = int(found[1])
         self._chunk_left = size
-        self._chunk = ChunkReceived("message", b"", size, found[2] is not None, refusal=refusal)
+        self.chunk = ChunkReceived("message", b"", size, found[2] is not None, refusal=refusal)
         if not size:
-            return self._next_chunk(self._chunk._replace(line=line))
+            return self._next_chunk(self.chunk._replace(line=line))
         return ChunkBegun(line, "message", first=refusal is None and self.state is not State.CHUNKING)
 
     def _next_chunk(self, chunk: ChunkReceived) -> ServerEvent:
@@ -223,7 +232,7 @@ class ServerConnection:
             return ContentBegun(bytes(self._content), "message")
         if self._chunk_left:
             return self._lost() if self._closed else NEED_REST
-        self._chunk = None
+        self.chunk = None
         self._verb = _REJECTED if chunk.refusal else LAST_CHUNK if chunk.last else "BDAT"
         kept = bytes(self._content)
         self._content.clear()
@@ -289,12 +298,6 @@ def _read_command(line: bytes, state: State, stage: Stage, lmtp: bool) -> Comman
 
 #: Clients repeat themselves, so what the last lines meant is remembered; an event never changes.
 _read_repeated = lru_cache(maxsize=1024)(_read_command)
-
-
-@lru_cache(maxsize=512)
-def _said(reply: Reply, state: State, verb: str) -> tuple[bytes, State]:
-    """The bytes of a reply, and the state after it. Servers repeat themselves, too."""
-    return reply.encode(), after(state, verb, reply.code)
 
 
 def _reject(
