@@ -407,6 +407,10 @@ def test_the_addresses_that_are_shown_can_be_used(listen: str, shown: str, reach
         assert page.startswith(f"http://{reached}:")
         with urllib.request.urlopen(f"{page}/api/v1/messages") as answer:
             assert json.load(answer)["messages"] == []
+        with urllib.request.urlopen(f"{page}/api/v1/lab") as answer:
+            assert json.load(answer)["ports"]["smtp"] == it.lines[0].split()[-1]
+        with urllib.request.urlopen(f"{page}/api/v1/sessions") as answer:
+            assert re.fullmatch(rf"{re.escape(reached)}:\d+", json.load(answer)["sessions"][0]["client"])
     program = "import os; print(os.environ['SMTP_HOST'], os.environ['EHLO_LAB_URL'])"
     done = ehlo("--listen", listen, "--exec", f'{sys.executable} -c "{program}"')
     assert re.fullmatch(rf"{re.escape(reached.strip('[]'))} http://{re.escape(reached)}:\d+\n", done.stdout)

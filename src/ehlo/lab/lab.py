@@ -26,7 +26,7 @@ from ehlo.lab.policy import Message, Policy
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
 from ehlo.net.aio import Server
-from ehlo.net.intents import Flow, Need, Send
+from ehlo.net.intents import Flow, Need, Send, endpoint
 from ehlo.net.session import Session
 from ehlo.smtp.address import parse_path
 from ehlo.smtp.reply import Reply, fitted
@@ -355,7 +355,7 @@ class Lab:
         )
         # Without a store only a watcher ever sees the transcript.
         keep = self.store is not None or bool(self._watchers)
-        recorder = Recorder("server", f"{host}:{port}", listener=self._listener(number), keep=keep)
+        recorder = Recorder("server", endpoint(host, port), listener=self._listener(number), keep=keep)
         if self.store is not None:
             self.store.begin_session(number, recorder.transcript)
         for watcher in self._watchers:

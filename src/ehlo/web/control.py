@@ -20,6 +20,7 @@ from ehlo.lab.scenario import (
     parse_fault,
     scenario_names,
 )
+from ehlo.net.intents import endpoint
 from ehlo.transcript import jsonl
 from ehlo.transcript.redaction import redact
 from ehlo.web.context import Context, Json, context_of
@@ -40,7 +41,7 @@ def lab_to_json(context: Context) -> JsonObject:
         "version": __version__,
         "host": lab.persona.host,
         "persona": lab.persona.name,
-        "ports": {door: f"{lab.host}:{port}" for door, port in lab.ports.items()},
+        "ports": {door: endpoint(lab.host, port) for door, port in lab.ports.items()},
         "scenario": scenario.name,
         "title": scenario.title,
         "description": scenario.description,
