@@ -184,6 +184,13 @@ def mistake_handshake(client: Client) -> None:
         client.start_tls(ssl.create_default_context())
 
 
+def mistake_no_tls(client: Client) -> None:
+    greeted(client)
+    client.ask(b"STARTTLS")
+    client.send(b"EHLO " + GOOD)
+    client.stream.read()
+
+
 def mistake_refusal(client: Client) -> None:
     encrypted(client)
     client.ask(b"MAIL FROM:<a@b.example>", b"RCPT TO:<nobody@example.com>", b"DATA", b"QUIT")
@@ -234,6 +241,7 @@ MISTAKES: list[tuple[str, Callable[[Client], None], Lab]] = [
     ("starttls-unused", mistake_clear, lab()),
     ("certificate-not-checked", mistake_trust, lab(("tls", {"certificate": "expired"}))),
     ("handshake-given-up", mistake_handshake, lab()),
+    ("no-tls", mistake_no_tls, lab()),
     ("refusal-ignored", mistake_refusal, lab()),
     ("asked-again", mistake_again, lab()),
     ("bare-lf", mistake_lf, lab()),
@@ -252,6 +260,35 @@ def test_a_mistake_is_found(rule: str, say: Callable[[Client], None], server: La
     assert rule in found
     # Nothing else is found but what follows from it.
     assert set(found) <= {rule, "wrong-order", "no-quit", "gave-up"}, found
+
+
+@pytest.mark.parametrize(
+    ("octets", "rule", "seen"),
+    [
+        (b"EHLO client.example\r\n", "client-no-tls", "SMTP in clear (EHLO)"),
+        (b"helo x\r\n", "client-no-tls", "SMTP in clear (HELO)"),
+        (b"GET / HTTP/1.1\r\n\r\n", "client-no-tls", "HTTP in clear (GET)"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "client-no-tls", "SSH"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "client-no-tls", "a PROXY header"),
+        (b"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\n", "client-no-tls", "SMTP in clear (AUTH)"),
+        (b"nothing that is known\r\n", "client-handshake-given-up", "wrong version number"),
+        (b"\r\n\r\n\r\n", "client-handshake-given-up", "not TLS"),
+        (b"", "client-handshake-awaited", "hung up in the TLS handshake"),
+    ],
+)
+def test_what_is_spoken_where_tls_is_due_is_named(octets: bytes, rule: str, seen: str) -> None:
+    with lab().running(doors={"smtps": 0}) as running:
+        with socket.create_connection((running.host, running.ports["smtps"]), timeout=30) as client:
+            client.sendall(octets)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass
+        deadline = time.monotonic() + 30
+        while running.lab.is_running(1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (transcript,) = running.sessions
+    (found,) = judge_client(transcript)
+    assert (found.rule, seen in found.seen, "AGFs" in found.seen) == (rule, True, False)
 
 
 def test_patience_is_measured_until_the_client_left() -> None:
@@ -304,7 +341,12 @@ def test_who_comes_back(server: Lab, times: int, after: float, rules: list[str])
 
 def test_every_rule_about_clients_is_proved() -> None:
     rules = {rule.id.removeprefix("client-") for rule in load_rules() if rule.id.startswith("client-")}
-    proved = {rule for rule, _, _ in MISTAKES} | {"not-retried", "retried-in-vain", "retried-too-fast"}
+    proved = {rule for rule, _, _ in MISTAKES} | {
+        "not-retried",
+        "retried-in-vain",
+        "retried-too-fast",
+        "handshake-awaited",
+    }
     assert rules == proved
 
 

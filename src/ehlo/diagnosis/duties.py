@@ -182,8 +182,20 @@ def _verifies(session: ServerSide) -> Iterator[Evidence]:
         shaken = step.step is not None and step.step.kind == "tls" and step.outcome == "ok"
         if bad and shaken and place < relied:
             yield _found("certificate-not-checked", step, certificate=bad.replace("-", " "))
-        if step.step is not None and step.step.kind == "tls" and step.outcome == "failed" and not bad:
-            yield _found("handshake-given-up", step)
+        if (failed := _failed_handshake(step)) and not bad:
+            yield _found(_mistake_in_handshake(failed), step)._replace(seen=failed.fact("message"))
+
+
+def _mistake_in_handshake(failed: Event) -> str:
+    """What the client did wrong in a handshake that failed, as far as that can be told."""
+    if " is not TLS but " in failed.fact("message"):
+        return "no-tls"
+    # RFC 8314 §3: with TLS from the start there is no greeting in clear; who waits for it says nothing.
+    return "handshake-awaited" if (failed.fact("error"), failed.stage) == ("tls-cut", "tls") else "handshake-given-up"
+
+
+def _failed_handshake(step: Exchange) -> Event | None:
+    return step.problem if step.problem is not None and step.problem.kind == "tls" else None
 
 
 def _heeds_replies(session: ServerSide) -> Iterator[Evidence]:
@@ -245,6 +257,9 @@ def _keeps_to_the_protocol(session: ServerSide) -> Iterator[Evidence]:
 def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
     """RFC 5321 §4.5.3.2, §4.1.1.10: patience, and QUIT."""
     if not session.over or not session.events:
+        return
+    if session.steps and _failed_handshake(session.steps[-1]):
+        # Nobody owes a word any more, and nobody would understand QUIT.
         return
     last = session.events[-1]
     hung_up = last.kind == "close" and last.who == "client"
