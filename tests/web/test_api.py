@@ -6,6 +6,7 @@ import json
 import smtplib
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -46,6 +47,21 @@ def get(page: Page, path: str, **params: Any) -> Any:
     answer = page.http.get(path, params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def say(page: Page, *lines: str) -> int:
+    """Say some lines to the lab, each when the one before was answered, and hang up; gives the session's number."""
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        replies = client.makefile("rb")
+        for line in ("", *lines):
+            client.sendall(f"{line}\r\n".encode() if line else b"")
+            while replies.readline()[3:4] == b"-":
+                pass
+        replies.close()
+    number: int = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    while not get(page, f"/api/v1/session/{number}")["ended"]:
+        time.sleep(0.01)
+    return number
 
 
 # Messages, as Mailpit's clients know them.
@@ -228,6 +244,16 @@ def test_a_session_line_by_line(page: Page) -> None:
     assert "client-starttls-unused" in [finding["rule"] for finding in session["findings"]]
     file = page.http.get(f"/api/v1/session/{listed['number']}/transcript").text
     assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
+
+
+def test_a_step_is_called_what_it_is(page: Page) -> None:
+    """Whatever the stage at which it came: some commands may be given at any."""
+    envelope = ("EHLO client.example", "MAIL FROM:<a@here.example>", "RCPT TO:<recipient@example.com>")
+    number = say(page, *envelope, "XYZZY", "NOOP", "\x01 x", "HELO client.example", "VRFY a", "AUTH PLAIN", "*")
+    steps = get(page, f"/api/v1/session/{number}")["steps"]
+    names = " ".join(step["name"] for step in steps)
+    assert names == "banner ehlo mail rcpt unknown noop unknown helo vrfy auth auth closed"
+    assert [step["text"] for step in steps][-1] == "the other side closed the connection"
 
 
 def test_what_is_no_character_is_replaced(page: Page) -> None:
