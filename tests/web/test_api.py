@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import smtplib
 import socket
@@ -244,6 +245,26 @@ def test_a_session_line_by_line(page: Page) -> None:
     assert "client-starttls-unused" in [finding["rule"] for finding in session["findings"]]
     file = page.http.get(f"/api/v1/session/{listed['number']}/transcript").text
     assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
+
+
+def test_the_user_is_who_has_logged_in(page: Page) -> None:
+    wrong, right, other = (
+        base64.b64encode(text).decode() for text in (b"\0alice\0no", b"\0alice\0wonderland", b"\0bob\0x")
+    )
+
+    def user(*lines: str) -> str:
+        number = say(page, "EHLO client.example", *lines)
+        row, session = get(page, "/api/v1/sessions")["sessions"][0], get(page, f"/api/v1/session/{number}")
+        assert row["user"] == session["user"]
+        return str(row["user"])
+
+    name, password = (base64.b64encode(text).decode() for text in (b"alice", b"wonderland"))
+    assert user(f"AUTH PLAIN {wrong}") == ""
+    assert user(f"AUTH PLAIN {other}", f"AUTH PLAIN {right}") == "alice"
+    assert user(f"AUTH PLAIN {right}", f"AUTH PLAIN {other}", "MAIL FROM:<a@here.example>") == "alice"
+    assert user("AUTH LOGIN", name, password) == "alice"
+    assert user("AUTH LOGIN", name, "*") == ""
+    assert user("AUTH LOGIN", name) == ""
 
 
 def test_a_step_is_called_what_it_is(page: Page) -> None:

@@ -45,6 +45,8 @@ class Reading:
         self.senders: dict[str, None] = {}
         self.recipients: dict[str, None] = {}
         self.outcomes: set[str] = set()
+        #: Whom the last AUTH named, before anybody knows whether that is so.
+        self._claimed = ""
         self._redactor = Redactor()
         self._exchanges = ExchangeReader()
         self._explainer = LineExplainer()
@@ -62,7 +64,7 @@ class Reading:
             # What a response means, only the lines before it tell.
             self._explained[number] = self._explainer.explain(event)
         if event.fact("user"):
-            self.user = self.user or event.fact("user")
+            self._claimed = event.fact("user")
         if event.kind == "tls":
             self.tls = event.fact("version") or self.tls
         self.events.append(event)
@@ -78,6 +80,10 @@ class Reading:
         self.outcomes.add("delivered" if delivered else step.outcome)
         if step.outcome == "refused":
             self.reply = str(step.reply)
+        if step.verb == "AUTH" and step.reply is not None and step.reply.category != 3:
+            if step.outcome == "ok":
+                self.user = self._claimed
+            self._claimed = ""
         if step.command is None or step.command.kind != "line" or step.verb not in _NAMING:
             return
         try:
