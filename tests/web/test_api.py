@@ -159,6 +159,9 @@ def test_names_in_any_case(page: Page, name: str) -> None:
             None,
             "IDs is not known in the query; what is meant is said in the body, as JSON.",
         ),
+        ("DELETE", "search?query=is:read&limit=0", None, "limit is not known in the query; this takes query."),
+        ("DELETE", "search?Query=is:read", None, "Query is not known in the query; this takes query."),
+        ("DELETE", "search", None, "A query is needed."),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
         ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
@@ -180,6 +183,22 @@ def test_what_is_not_understood_changes_nothing(page: Page, method: str, path: s
     answer = page.http.request(method, f"/api/v1/{path}", json=body)
     assert (answer.status_code, answer.json()) == (400, {"Error": said})
     assert get(page, "/api/v1/messages") == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "faults"),
+        ("PATCH", "fault/1"),
+        ("DELETE", "fault/1"),
+        ("PUT", "scenario"),
+        ("POST", "message/x/release"),
+    ],
+)
+def test_no_change_ignores_what_stands_in_the_query(page: Page, method: str, path: str) -> None:
+    answer = page.http.request(method, f"/api/v1/{path}?name=x", json={})
+    assert answer.status_code == 400
+    assert answer.json()["Error"].startswith("name is not known in the query; ")
 
 
 def test_checks(page: Page) -> None:

@@ -6,7 +6,7 @@ request ──> guards (Host, origin) ──> route ──> handler ──> guar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -112,7 +112,26 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 def make_routes() -> list[Route]:
     """All routes there are."""
-    return [Route(each.path, each.handler, methods=[each.method]) for each in ENDPOINTS]
+    return [
+        Route(each.path, each.handler if each.method == "GET" else _to_the_letter(each), methods=[each.method])
+        for each in ENDPOINTS
+    ]
+
+
+def _to_the_letter(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of what changes something, for requests whose queries say nothing else than it takes: what is not
+    understood might have said that less is meant."""
+
+    async def handle(request: Request) -> Response:
+        for name in request.query_params:
+            if name not in endpoint.query:
+                takes = f"this takes {' and '.join(endpoint.query)}" if endpoint.query else "this takes none"
+                where = "what is meant is said in the body, as JSON" if endpoint.body else takes
+                raise HTTPException(400, f"{name[:100]} is not known in the query; {where}.")
+        response: Response = await endpoint.handler(request)
+        return response
+
+    return handle
 
 
 def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:

@@ -85,11 +85,9 @@ async def body_of(request: Request) -> JsonObject:
 async def _fields(request: Request, *names: str) -> JsonObject:
     """What a request brings that changes messages, under the names of the API. Raises `HTTPException`.
 
-    Mailpit matches names without regard to case. Any other name is refused, and so is a query string: without IDs
-    such a request means all messages, and a slip must not.
+    Mailpit matches names without regard to case. Any other name is refused: without IDs such a request means all
+    messages, and a slip must not.
     """
-    for name in request.query_params:
-        raise HTTPException(400, f"{name[:100]} is not known in the query; what is meant is said in the body, as JSON.")
     known = {name.lower(): name for name in names}
     out: JsonObject = {}
     for given, value in (await body_of(request)).items():
