@@ -348,7 +348,8 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
         it.stop()
     with lab("--store", store, "--export", str(tmp_path / "out.mbox")) as it:
         send(it.port(), subject="added")
-        it.stop()
+        # Of this run, both.
+        assert "\n1 message, 1 session." in it.stop()
     subjects = [message["Subject"] for message in mailbox.mbox(tmp_path / "out.mbox")]
     assert subjects == ["kept", "added"]
     assert next(message.get_payload() for message in mailbox.mbox(tmp_path / "out.mbox")) == ">From here\n"
@@ -357,6 +358,14 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
     assert len(mailbox.Maildir(tmp_path / "folder")) == 1
     written = [tmp_path / "out.mbox", *(tmp_path / "folder" / "new").iterdir()]
     assert [mode(path) for path in written] == [0o600] * 2
+
+
+def test_what_is_counted_in_the_end_need_not_be_kept() -> None:
+    for option in ("--no-capture", "--keep=1"):
+        with lab(option) as it:
+            for _ in range(2):
+                send(it.port())
+            assert "\n2 messages, 2 sessions." in it.stop()
 
 
 def test_the_page_and_its_port() -> None:

@@ -192,8 +192,7 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
         await stop.wait()
     finally:
         await lab.stop()
-    count = lab.store.count if lab.store else 0
-    print(f"\n{_counted(count, 'message')}, {_counted(lab.session_count, 'session')}.")
+    print(f"\n{_counted(lab.message_count, 'message')}, {_counted(lab.session_count, 'session')}.")
     return 0
 
 

@@ -154,6 +154,8 @@ class Lab:
         self._from: Counter[str] = Counter()
         self._count = self.store.last_session if self.store else 0
         self._before = self._count
+        #: How many messages have been taken since the lab was made, whatever has become of them.
+        self.message_count = 0
         self._crowded = False
         self._arrival = threading.Condition()
         self._awaited = 0
@@ -409,6 +411,7 @@ class Lab:
         message = Message(id_, sender, recipients, content, transcript, number, client, user)
         if self._crowded or (self.store is not None and not self.store.add_message(message)):
             return False
+        self.message_count += 1
         for watcher in self._watchers:
             watcher.received(message)
         if self._awaited:

@@ -135,7 +135,7 @@ def _found(request: Request) -> tuple[Store, Stored, bytes]:
 
 def info(request: Request) -> Response:
     """What this is, and how much it holds."""
-    store = _store(request)
+    store, lab = _store(request), context_of(request).lab
     tags: dict[str, int] = {tag: store.tagged(tag) for tag in store.tags()}
     return Json(
         {
@@ -146,7 +146,7 @@ def info(request: Request) -> Response:
             "Messages": store.count,
             "Unread": store.unread(),
             "Tags": tags,
-            "RuntimeStats": {"SMTPAccepted": store.count, "Sessions": context_of(request).lab.session_count},
+            "RuntimeStats": {"SMTPAccepted": lab.message_count, "Sessions": lab.session_count},
         }
     )
 
