@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +235,21 @@ def test_a_scenario_that_nobody_can_satisfy(tmp_path: Path, policy: str, said: s
     assert said in done.stderr
     with lab("--scenario", str(file), *mended) as it:
         it.stop()
+
+
+def test_a_scenario_that_the_options_do_not_allow() -> None:
+    """Whoever chooses it later, on the page or by the API, hears the same as at the start."""
+    options = ["--any-login", "--mechanism", "PLAIN", "--persona", "minimal"]
+    said = "TLS is required, and the persona minimal has no STARTTLS: it needs --tls-port."
+    assert said in ehlo(*options, "--scenario", "tls-required", "--port", "0", "--http", "off").stderr
+    with lab(*options, "--http", "0") as it:
+        page = f"http://127.0.0.1:{it.port('the page')}/api/v1"
+        request = urllib.request.Request(f"{page}/scenario", b'{"name": "tls-required"}', method="PUT")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert (refused.value.code, json.load(refused.value)) == (400, {"Error": said})
+        with urllib.request.urlopen(f"{page}/lab") as answer:
+            assert json.load(answer)["scenario"] == ""
 
 
 def test_a_scenario_of_ones_own(tmp_path: Path) -> None:

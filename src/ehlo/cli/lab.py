@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
     adapted,
-    check_behaviour,
     check_options,
     identity_from,
     scenario_from,
@@ -30,7 +29,7 @@ from ehlo.cli.options import add_colour_option
 from ehlo.lab.lab import Door, DoorError, Lab, Watcher, reason_of
 from ehlo.lab.persona import persona_names
 from ehlo.lab.policy import Limits
-from ehlo.lab.scenario import load_scenario, scenario_names
+from ehlo.lab.scenario import ScenarioError, load_scenario, scenario_names
 from ehlo.lab.store import Keep, Store
 from ehlo.net.intents import endpoint
 from ehlo.report.style import Style, style_of, terminal_columns
@@ -144,7 +143,6 @@ def run(args: argparse.Namespace) -> int:
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
         adapt=partial(adapted, args),
     )
-    check_behaviour(args, lab)
     write_certificates(args, lab)
     gc.enable()
     gc.freeze()
@@ -183,6 +181,8 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
     except DoorError as error:
         where = f"--listen {args.listen}" if error.at_host else f"{_OPTIONS[error.door]} {error.port}"
         raise UsageError(f"{where}: the lab cannot listen there: {error.why}.") from None
+    except ScenarioError as error:
+        raise UsageError(str(error)) from None
     if web is not None:
         await _start_web(lab, web, args)
     try:

@@ -22,7 +22,7 @@ from ehlo.lab.answers import Envelope
 from ehlo.lab.authority import Authority, Identity, first_certificate, server_context
 from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
-from ehlo.lab.policy import Message, Policy
+from ehlo.lab.policy import Message, Policy, check_policy
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
 from ehlo.net.aio import Server
@@ -207,13 +207,18 @@ class Lab:
             self.store.forget_sessions()
 
     def use(self, scenario: Scenario) -> None:
-        """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
+        """Behave like this from the next session on. Faults switch at once; those added by hand stay.
+
+        Raises `ScenarioError` for what a lab that runs cannot do, and then stays as it is.
+        """
         self._take_up(self._adapt(scenario) if self._adapt else scenario)
         for watcher in self._watchers:
             watcher.scenario_changed()
 
     def _take_up(self, scenario: Scenario) -> None:
         persona = load_persona(scenario.persona)
+        if self.ports:
+            check_policy(scenario.policy, persona, tls_port="smtps" in self.ports)
         self.persona = persona.at(scenario.host) if scenario.host else persona
         self.policy = scenario.policy
         self.scenario = scenario
@@ -286,8 +291,9 @@ class Lab:
         """Listen at `port` for SMTP, and at each of the other `doors`; 0 is any that is free.
 
         Gives the SMTP port; `ports` has all of them. Raises `OSError` when that is not possible, and for a door's port
-        `DoorError`.
+        `DoorError`; `ScenarioError` for a policy that no client can do justice to.
         """
+        check_policy(self.policy, self.persona, tls_port="smtps" in (doors or {}))
         self.host = host
         try:
             for door, wanted in {"smtp": port, **(doors or {})}.items():

@@ -190,7 +190,10 @@ async def use_scenario(request: Request) -> Response:
     if not isinstance(name, str) or (name and name not in scenario_names()):
         # Files are for the command line: a page must not make the lab read them.
         raise HTTPException(400, "name is one of the scenarios that come with ehlo, or empty.")
-    context.lab.use(load_scenario(name) if name else DEFAULT)
+    try:
+        context.lab.use(load_scenario(name) if name else DEFAULT)
+    except ScenarioError as error:
+        raise HTTPException(400, str(error)) from None
     return Json(lab_to_json(context))
 
 
