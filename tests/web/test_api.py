@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ehlo.lab import Lab, Policy
+from ehlo.smtp.stages import Stage
 from ehlo.transcript import jsonl
 from ehlo.web.serving import WebServer
 from web.conftest import Page
@@ -211,6 +212,78 @@ def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
     answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
     assert answer.status_code == 403
     assert "--release" in answer.json()["Error"]
+
+
+@pytest.mark.parametrize(
+    ("door", "stage", "fault", "refused", "said"),
+    [
+        ("smtp", "mail", {"reply": "550 5.7.1 No"}, "alice bob carol", " refused the message: 550 5.7.1 No"),
+        ("smtp", "rcpt", {"reply": "550 5.7.1 No"}, "alice bob carol", " refused the message: 550 5.7.1 No"),
+        ("smtp", "data", {"reply": "451 4.3.0 No"}, "alice bob carol", " refused the message: 451 4.3.0 No"),
+        ("smtp", "message", {"reply": "554 5.6.0 No"}, "alice bob carol", " refused the message: 554 5.6.0 No"),
+        (
+            "smtp",
+            "rcpt",
+            {"recipient": "bob@*", "reply": "452 4.2.2 No"},
+            "bob",
+            " took the message for alice@x.example, carol@x.example, and refused it for bob@x.example: 452 4.2.2 No",
+        ),
+        (
+            "smtp",
+            "rcpt",
+            {"recipient": "*l*@x.example", "reply": "450 4.7.1 No"},
+            "alice carol",
+            " took the message for bob@x.example, and refused it for alice@x.example: 450 4.7.1 No;"
+            " carol@x.example: 450 4.7.1 No",
+        ),
+        (
+            "lmtp",
+            "message",
+            {"recipient": "bob@*", "reply": "552 5.2.2 No"},
+            "bob",
+            " took the message for alice@x.example, carol@x.example, and refused it for bob@x.example: 552 5.2.2 No",
+        ),
+        ("lmtp", "message", {"reply": "552 5.2.2 No"}, "alice bob carol", " refused the message: 552 5.2.2 No"),
+    ],
+)
+def test_a_release_says_for_whom_it_was_refused(
+    door: str, stage: Stage, fault: dict[str, str], refused: str, said: str
+) -> None:
+    everybody = [f"{name}@x.example" for name in ("alice", "bob", "carol")]
+    named = [f"{name}@x.example" for name in refused.split()]
+    upstream = Lab(policy=Policy(any_recipient=True, domains=frozenset({"x.example"})))
+    with upstream.running(doors={"lmtp": 0}) as real:
+        real.fault(stage, **fault)
+        target = f"{door}://127.0.0.1:{real.ports[door]}"
+        lab = Lab()
+        web = WebServer(lab, release=target)
+        lab.companions.append(web)
+        with lab.running() as thread:
+            page = Page(thread, web)
+            answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": everybody})
+        assert (answer.status_code, answer.json()) == (
+            502,
+            {
+                "Error": target + said,
+                "Accepted": [address for address in everybody if address not in named],
+                "Refused": [{"Address": address, "Reply": fault["reply"]} for address in named],
+            },
+        )
+        took = [path.address for message in real.messages for path in message.recipients]
+        assert took == [address for address in everybody if address not in named]
+
+
+def test_a_release_to_a_server_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+    lab = Lab()
+    web = WebServer(lab, release=target)
+    lab.companions.append(web)
+    with lab.running() as thread:
+        page = Page(thread, web)
+        answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["a@x.example"]})
+    assert (answer.status_code, answer.json()["Accepted"], answer.json()["Refused"]) == (502, [], [])
+    assert answer.json()["Error"].startswith(f"{target} did not take the message: ")
 
 
 @pytest.mark.parametrize(

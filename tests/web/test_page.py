@@ -426,6 +426,34 @@ def test_a_message_is_released_to_whom_one_says(browser: Browser, width: int) ->
     assert [path.address for path in second.recipients] == ["you@here.example"]
 
 
+def test_who_was_refused_is_asked_again_alone(browser: Browser) -> None:
+    with Lab(policy=Policy(any_recipient=True)).running() as real:
+        lab = Lab()
+        web = WebServer(lab, release=f"{real.host}:{real.port}")
+        lab.companions.append(web)
+        with lab.running() as thread:
+            Page(thread, web).send()
+            tab = browser.new_page()
+            tab.goto(f"http://127.0.0.1:{web.port}/#/message/{thread.messages[0].id}")
+            tab.get_by_test_id("release").click()
+            field, error = tab.get_by_label("Send it to"), tab.get_by_test_id("release-error")
+            field.fill("ann@here.example, bob@here.example")
+            with real.fault("rcpt", recipient="bob@*", reply="450 4.2.0 Later"):
+                tab.keyboard.press("Enter")
+                expect(error).to_contain_text(
+                    "took the message for ann@here.example, and refused it for bob@here.example"
+                )
+                expect(error).to_contain_text("450 4.2.0 Later")
+                expect(field).to_have_value("bob@here.example")
+            tab.keyboard.press("Enter")
+            expect(tab.locator("#notice")).to_have_text("Released to bob@here.example.")
+            tab.close()
+        assert [[path.address for path in one.recipients] for one in real.messages] == [
+            ["ann@here.example"],
+            ["bob@here.example"],
+        ]
+
+
 def test_by_keyboard(watched: Watched, page: Page) -> None:
     for number in range(3):
         page.send(f"Subject: number {number}\r\n\r\n".encode())

@@ -36,7 +36,8 @@ class Endpoint(NamedTuple):
     """One entry of the API: its doc string is its description.
 
     `query` and `body` name what it takes. `gives` is a media type, or the name of a schema (`ehlo.web.schemas`) for
-    JSON of that shape; `status` is the answer's when all goes well.
+    JSON of that shape; `status` is the answer's when all goes well. `wrong` are the shapes of answers that say more of
+    what was wrong than one sentence, by their status.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Endpoint(NamedTuple):
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
     status: int = 200
+    wrong: tuple[tuple[int, str], ...] = ()
 
 
 def _file(name: str, media_type: str, description: str) -> Callable[[Request], Response]:
@@ -98,7 +100,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_MESSAGE}/raw", messages.source, "text/plain"),
     Endpoint("GET", f"{_MESSAGE}/part/{{part}}", messages.part, "application/octet-stream"),
     Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
-    Endpoint("POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",)),
+    Endpoint(
+        "POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",), wrong=((502, "NotReleased"),)
+    ),
     Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
     Endpoint("GET", "/livez", messages.alive, "text/plain"),
     Endpoint("GET", "/readyz", messages.ready, "text/plain"),
@@ -188,6 +192,10 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         ],
         "responses": {
             str(endpoint.status): {"description": "Done.", "content": _content(endpoint.gives)},
+            **{
+                str(status): {"description": "Not done.", "content": _content(shape)}
+                for status, shape in endpoint.wrong
+            },
             "default": {"description": "What was wrong.", "content": _content("Error")},
         },
     }

@@ -331,7 +331,8 @@ def view_text(request: Request) -> Response:
 
 
 async def release(request: Request) -> Response:
-    """Send a message on to the real server that the lab was given."""
+    """Send a message on to the real server that the lab was given. Unless that takes it for everybody, the answer is
+    502, and says for whom it did."""
     context = context_of(request)
     if not context.release:
         raise HTTPException(403, "This lab was given no server to release messages to (--release).")
@@ -343,10 +344,11 @@ async def release(request: Request) -> Response:
         if problem:
             raise HTTPException(400, problem)
     _, stored, raw = _found(request)
-    problem = await context.send_on(stored.sender, recipients, raw)
-    if problem:
-        raise HTTPException(502, problem)
-    return PlainTextResponse("ok")
+    released = await context.send_on(stored.sender, recipients, raw)
+    if not released.problem:
+        return PlainTextResponse("ok")
+    refused = [{"Address": address, "Reply": reply} for address, reply in released.refused]
+    return Json({"Error": released.problem, "Accepted": list(released.accepted), "Refused": refused}, 502)
 
 
 def _not_a_recipient(text: str) -> str:

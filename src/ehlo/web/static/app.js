@@ -206,7 +206,7 @@ function visible(text) {
 
 // ---------------------------------------------------------------------------------------------- the server
 
-/** Ask the lab. Throws an `Error` with one sentence. */
+/** Ask the lab. Throws an `Error` with one sentence; its `answer` is all that the lab said. */
 async function api(method, where, body) {
   const headers = method === "GET" ? {} : { "X-Ehlo": "1", "Content-Type": "application/json" };
   let response;
@@ -217,7 +217,7 @@ async function api(method, where, body) {
   }
   if (response.ok) return (response.headers.get("Content-Type") || "").includes("json") ? response.json() : response.text();
   const answer = await response.json().catch(() => ({}));
-  throw new Error(answer.Error || `The lab answers ${response.status}.`);
+  throw Object.assign(new Error(answer.Error || `The lab answers ${response.status}.`), { answer });
 }
 
 /** A loader that runs once at a time, and once more if it was asked for meanwhile. `asking`: its answer is still to
@@ -255,7 +255,7 @@ async function attempt(work, complain = notice) {
     await work();
     return true;
   } catch (error) {
-    complain(error.message);
+    complain(error.message, error.answer);
     return false;
   }
 }
@@ -921,6 +921,11 @@ function releaseForm(message) {
   const field = el("input", { id: "release-to", "data-testid": "release-to", class: "mono", inputmode: "email", autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": "release-error" });
   const send = el("button", { type: "submit", class: "primary", "data-testid": "release-send" }, "Release to these addresses");
   const error = el("p", { class: "error", id: "release-error", "data-testid": "release-error", role: "alert" });
+  function complain(text, answer) {
+    error.textContent = visible(text);
+    // Who has it must not get it again at the next try.
+    if (answer && answer.Accepted && answer.Accepted.length) field.value = answer.Refused.map((one) => one.Address).join(", ");
+  }
   async function onsubmit(event) {
     event.preventDefault();
     const To = addressesIn(field.value);
@@ -931,7 +936,7 @@ function releaseForm(message) {
       return;
     }
     send.disabled = true;
-    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), (text) => { error.textContent = text; });
+    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), complain);
     send.disabled = false;
     if (!done) return;
     field.value = "";
