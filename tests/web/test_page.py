@@ -454,6 +454,27 @@ def test_who_was_refused_is_asked_again_alone(browser: Browser) -> None:
         ]
 
 
+def test_of_a_long_text_the_beginning_is_shown(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    page.send(b"Subject: long\r\n\r\n" + b"".join(b"line %d\r\n" % number for number in range(100_000)))
+    tab.get_by_test_id("message-row").click()
+    tab.get_by_test_id("tab-text").click()
+    panel = tab.get_by_role("tabpanel")
+    for name, size in (("text", "1.1 MB"), ("source", "1.2 MB")):
+        tab.get_by_test_id(f"tab-{name}").click()
+        expect(panel.locator(".panel-bar")).to_contain_text(f"{size}, of which the beginning is shown")
+        assert panel.locator("pre").evaluate("pre => pre.textContent.length") == 500_000
+    tab.get_by_test_id("tab-text").click()
+    tab.get_by_role("link", name="The whole text").click()
+    tab.wait_for_url("**/view/*.txt")
+    assert tab.evaluate("document.body.textContent.length") > 1_000_000
+    tab.go_back()
+    page.send(b"Subject: short\r\n\r\nhi\r\n")
+    tab.get_by_test_id("message-row").first.click()
+    tab.get_by_test_id("tab-text").click()
+    expect(panel).to_have_text("hi")
+
+
 def test_by_keyboard(watched: Watched, page: Page) -> None:
     for number in range(3):
         page.send(f"Subject: number {number}\r\n\r\n".encode())

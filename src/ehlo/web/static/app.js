@@ -16,7 +16,7 @@ const LINES = 1500; // lines of a conversation asked for, and shown, at once
 const STEPS = 20; // bars of a waterfall shown at first
 const RECIPIENTS = 4; // of a session, named at first
 const MESSAGES = 10; // of a session, named at first
-const SOURCE = 500000; // characters of a message's source shown
+const SHOWN = 500000; // characters of a message's text, and of its source, shown
 
 const state = {
   lab: null,
@@ -858,8 +858,15 @@ async function showPanel(message, id) {
 }
 
 function textPanel(message) {
-  return message.Text ? el("pre", { class: "body" }, message.Text) : el("p", { class: "dim" }, "This message has no text part.");
+  const { ID, Text } = message;
+  if (!Text) return el("p", { class: "dim" }, "This message has no text part.");
+  const body = el("pre", { class: "body" }, Text.slice(0, SHOWN));
+  return Text.length <= SHOWN ? body : el("div", {}, panelBar(el("a", { href: `/view/${encodeURIComponent(ID)}.txt` }, "The whole text"), Text.length, Text), body);
 }
+
+/** What stands above a text of which only the beginning may be shown: where the whole of it is, and how large that is. */
+const panelBar = (whole, size, text) => el("p", { class: "panel-bar" }, whole,
+  el("span", { class: "dim" }, ` ${octets(size)}${text.length > SHOWN ? ", of which the beginning is shown" : ""}`));
 
 function htmlPanel(message) {
   if (!message.HTML) return el("p", { class: "dim" }, "This message has no HTML part.");
@@ -878,10 +885,8 @@ async function headersPanel(message, where) {
 async function sourcePanel(message, where) {
   const source = await api("GET", `${where}/raw`);
   return el("div", {},
-    el("p", { class: "panel-bar" },
-      el("a", { href: `/api/v1/${where}/raw`, download: "message.eml" }, "Download"),
-      el("span", { class: "dim" }, source.length > SOURCE ? ` ${octets(message.Size)}, of which the beginning is shown` : ` ${octets(message.Size)}`)),
-    sideways(el("pre", { class: "source" }, source.slice(0, SOURCE))));
+    panelBar(el("a", { href: `/api/v1/${where}/raw`, download: "message.eml" }, "Download"), message.Size, source),
+    sideways(el("pre", { class: "source" }, source.slice(0, SHOWN))));
 }
 
 async function checksPanel(message, where) {
