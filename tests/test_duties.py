@@ -291,6 +291,18 @@ def test_what_is_spoken_where_tls_is_due_is_named(octets: bytes, rule: str, seen
     assert (found.rule, seen in found.seen, "AGFs" in found.seen) == (rule, True, False)
 
 
+def test_what_is_asked_by_hand_is_not_taken_for_something_else() -> None:
+    """A refusal in answer to a first command is no refusal in place of the greeting; a second MAIL ends nothing."""
+
+    def say(client: Client) -> None:
+        client.reply()
+        client.ask(b"HELP", b"EHLO " + GOOD)
+        client.start_tls(client.lab.ssl_context())
+        client.ask(b"EHLO " + GOOD, *[b"MAIL FROM:<a@b.example>"] * 2, b"RCPT TO:<recipient@example.com>", b"QUIT")
+
+    assert play(say, lab()) == ["wrong-order"]
+
+
 def test_patience_is_measured_until_the_client_left() -> None:
     with lab(("mail", {"delay": 3})).running() as running:
         client = Client(running)

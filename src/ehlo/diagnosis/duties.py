@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ehlo.diagnosis.evidence import Evidence
 from ehlo.diagnosis.verdict import Finding
 from ehlo.smtp.command import Command, CommandError, parse_command
-from ehlo.smtp.states import CONTENT
+from ehlo.smtp.states import CONNECT, CONTENT
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.transcript import Transcript
@@ -131,7 +131,7 @@ def _leaves_when_turned_away(session: ServerSide) -> Iterator[Evidence]:
         if closing and step.verb not in ("QUIT", "") and step.command is not None and not session.ahead(step):
             yield _found("talks-on", step)
         refused = step.reply is not None and not step.reply.ok
-        closing |= refused and (step.stage == "banner" or (step.reply is not None and step.reply.code == 421))
+        closing |= refused and (step.verb == CONNECT or (step.reply is not None and step.reply.code == 421))
 
 
 def _names_itself(session: ServerSide) -> Iterator[Evidence]:
@@ -200,22 +200,12 @@ def _failed_handshake(step: Exchange) -> Event | None:
 
 def _heeds_replies(session: ServerSide) -> Iterator[Evidence]:
     """RFC 5321 §3.3, §4.1.4: what was refused cannot be built upon."""
-    sender_refused = False
-    accepted = 0
-    recipients = 0
+    refused = ""
     for step in session.steps:
-        if step.command is None:
-            continue
-        waited = not session.ahead(step)
-        if step.verb == "MAIL":
-            sender_refused, accepted, recipients = step.outcome == "refused", 0, 0
-        elif step.verb == "RCPT":
-            recipients += 1
-            accepted += step.outcome == "ok"
-            if sender_refused and waited:
-                yield _found("refusal-ignored", step, command="MAIL")
-        elif step.verb == "DATA" and recipients and not accepted and waited:
-            yield _found("refusal-ignored", step, command="RCPT")
+        if step.verb in ("RCPT", "DATA") and step.in_vain and not session.ahead(step):
+            yield _found("refusal-ignored", step, command=refused)
+        if step.verb in ("MAIL", "RCPT"):
+            refused = step.verb
 
 
 def _asks_once(session: ServerSide) -> Iterator[Evidence]:
