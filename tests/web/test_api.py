@@ -163,6 +163,7 @@ def test_names_in_any_case(page: Page, name: str) -> None:
         ("DELETE", "search?query=is:read&limit=0", None, "limit is not known in the query; this takes query."),
         ("DELETE", "search?Query=is:read", None, "Query is not known in the query; this takes query."),
         ("DELETE", "search", None, "A query is needed."),
+        ("DELETE", "search?query=-is:unred", None, "'is:' does not take 'unred'."),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
         ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
@@ -200,6 +201,36 @@ def test_no_change_ignores_what_stands_in_the_query(page: Page, method: str, pat
     answer = page.http.request(method, f"/api/v1/{path}?name=x", json={})
     assert answer.status_code == 400
     assert answer.json()["Error"].startswith("name is not known in the query; ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "api/v1/nothing", 404, "There is nothing here; /api/v1/openapi.json says what there is."),
+        ("GET", "api/v1/session/one", 404, "There is nothing here; /api/v1/openapi.json says what there is."),
+        ("POST", "api/v1/messages", 405, "POST is not for this path; /api/v1/openapi.json says what there is."),
+    ],
+)
+def test_where_nothing_is(page: Page, method: str, path: str, status: int, said: str) -> None:
+    answer = page.http.request(method, f"/{path}")
+    assert (answer.status_code, answer.json()) == (status, {"Error": said})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"name": "grelisted"}, "There is no scenario grelisted; did you mean greylisted?"),
+        ({"name": "disk-full", "seed": 1}, "seed is not known here; this takes name."),
+        ({"name": "../scenarios/disk-full.toml"}, "There is no scenario ../scenarios/disk-full.toml;"),
+        ({"name": "x" * 10_000}, f"There is no scenario {'x' * 100};"),
+        ({"name": 1}, "name is one of the scenarios that come with ehlo, or empty."),
+        ({}, "name is one of the scenarios that come with ehlo, or empty."),
+    ],
+)
+def test_a_scenario_that_is_not_there(page: Page, body: Any, said: str) -> None:
+    answer = page.http.put("/api/v1/scenario", json=body)
+    assert (answer.status_code, answer.json()["Error"][: len(said)]) == (400, said)
+    assert get(page, "/api/v1/lab")["scenario"] == ""
 
 
 def test_checks(page: Page) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -147,8 +148,12 @@ def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
     return Guards(app, _LOCAL_NAMES | names)
 
 
-def _refused(_: Request, error: Exception) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    if detail == HTTPStatus(status).phrase:
+        # Starlette's own: no endpoint was found.
+        what = "There is nothing here" if status == 404 else f"{request.method} is not for this path"
+        detail = f"{what}; /api/v1/openapi.json says what there is."
     return Json({"Error": detail}, status)
 
 

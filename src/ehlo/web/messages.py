@@ -17,6 +17,7 @@ from ehlo import __version__
 from ehlo.lab.letter import html_document, part_content, read_letter
 from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
+from ehlo.lab.query import check_query
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
 from ehlo.smtp.address import AddressError, parse_path
@@ -82,8 +83,8 @@ async def body_of(request: Request) -> JsonObject:
     return value
 
 
-async def _fields(request: Request, *names: str) -> JsonObject:
-    """What a request brings that changes messages, under the names of the API. Raises `HTTPException`.
+async def fields_of(request: Request, *names: str) -> JsonObject:
+    """What a request brings that changes something, under the names of the API. Raises `HTTPException`.
 
     Mailpit matches names without regard to case. Any other name is refused: without IDs such a request means all
     messages, and a slip must not.
@@ -198,7 +199,7 @@ def _list(request: Request, query: str) -> Response:
 
 async def mark(request: Request) -> Response:
     """Mark messages as read or unread; all of them without IDs."""
-    body = await _fields(request, "IDs", "Read")
+    body = await fields_of(request, "IDs", "Read")
     read = body.get("Read", False)
     if not isinstance(read, bool):
         raise HTTPException(400, "Read is true or false.")
@@ -209,7 +210,7 @@ async def mark(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete messages; all of them without IDs."""
-    ids = _words(await _fields(request, "IDs"), "IDs") or None
+    ids = _words(await fields_of(request, "IDs"), "IDs") or None
     _store(request).delete(ids)
     context_of(request).feed.tell("deleted", {"IDs": ids} if ids else {})
     return PlainTextResponse("ok")
@@ -220,6 +221,11 @@ async def delete_found(request: Request) -> Response:
     query = request.query_params.get("query", "")
     if not query.strip():
         raise HTTPException(400, "A query is needed.")
+    try:
+        # What can hold for no message holds for all with a minus before it.
+        check_query(query)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
     store = _store(request)
     ids = [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
     store.delete(ids)
@@ -234,7 +240,7 @@ def tags(request: Request) -> Response:
 
 async def set_tags(request: Request) -> Response:
     """Give messages these tags and no others."""
-    body = await _fields(request, "IDs", "Tags")
+    body = await fields_of(request, "IDs", "Tags")
     _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
     context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
@@ -336,7 +342,7 @@ async def release(request: Request) -> Response:
     context = context_of(request)
     if not context.release:
         raise HTTPException(403, "This lab was given no server to release messages to (--release).")
-    recipients = _words(await _fields(request, "To"), "To")
+    recipients = _words(await fields_of(request, "To"), "To")
     if not recipients:
         raise HTTPException(400, "To names nobody.")
     for recipient in recipients:
