@@ -42,6 +42,9 @@ _APPLICATION = int.from_bytes(b"ehlo", "big")
 _MOST_WAITING = 2000
 _MOST_OCTETS_WAITING = 16_000_000
 
+#: Why a file cannot be opened, where SQLite has words for its own readers.
+_REASONS = {"SQLITE_BUSY": "another lab has it open", "SQLITE_NOTADB": "it is another kind of file"}
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session INTEGER NOT NULL, created REAL NOT NULL,
@@ -149,7 +152,7 @@ class Store:
             self._database.close()
             if isinstance(error, StoreError):
                 raise
-            why = error.strerror if isinstance(error, OSError) else error
+            why = error.strerror if isinstance(error, OSError) else _REASONS.get(error.sqlite_errorname, error)
             raise StoreError(f"The store {path} cannot be opened: {why}.") from None
 
     def _open(self, path: str) -> None:
