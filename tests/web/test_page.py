@@ -470,9 +470,25 @@ def test_of_a_long_text_the_beginning_is_shown(watched: Watched, page: Page) -> 
     assert tab.evaluate("document.body.textContent.length") > 1_000_000
     tab.go_back()
     page.send(b"Subject: short\r\n\r\nhi\r\n")
-    tab.get_by_test_id("message-row").first.click()
+    tab.get_by_test_id("message-row").filter(has_text="short").click()
+    expect(tab.get_by_role("heading", name="short")).to_be_visible()
     tab.get_by_test_id("tab-text").click()
+    expect(panel.locator(".panel-bar")).to_have_count(0)
     expect(panel).to_have_text("hi")
+
+
+def test_a_lab_that_keeps_nothing_says_so(browser: Browser) -> None:
+    lab = Lab(store=None)
+    web = WebServer(lab)
+    lab.companions.append(web)
+    with lab.running():
+        tab = browser.new_page()
+        tab.goto(f"http://127.0.0.1:{web.port}/")
+        expect(tab.get_by_test_id("empty")).to_contain_text("it was told to keep nothing")
+        tab.get_by_test_id("nav-sessions").click()
+        expect(tab.locator("#no-sessions")).to_contain_text("No session is kept.")
+        expect(tab.locator("#notice")).to_be_hidden()
+        tab.close()
 
 
 def test_by_keyboard(watched: Watched, page: Page) -> None:

@@ -54,6 +54,7 @@ def lab_to_json(context: Context) -> JsonObject:
         "any_recipient": lab.policy.any_recipient,
         "users": sorted(lab.policy.users),
         "release": bool(context.release),
+        "keeps": store is not None,
     }
 
 

@@ -125,6 +125,7 @@ SCHEMAS: dict[str, Schema] = {
         **dict.fromkeys(("mailboxes", "users"), _TEXTS),
         any_recipient=_FLAG,
         release=_FLAG,
+        keeps={"type": "boolean", "description": "Whether messages and sessions are kept at all."},
     ),
     "Event": _object(
         t=_SECONDS,

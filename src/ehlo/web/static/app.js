@@ -262,11 +262,16 @@ async function attempt(work, complain = notice) {
 
 const loadLab = loader(async () => {
   state.lab = await api("GET", "lab");
-  paint("header", "messages", "faults", "detail");
+  paint("header", "messages", "sessions", "faults", "detail");
 });
 
 const loadMessages = loader(async () => {
   const list = state.messages;
+  if (!(state.lab || await api("GET", "lab")).keeps) {
+    list.loaded = true; // there never will be any
+    paint("messages");
+    return;
+  }
   const { query, start } = list;
   const window = `start=${start}&limit=${PAGE}`;
   const answer = await api("GET", query ? `search?query=${encodeURIComponent(query)}&${window}` : `messages?${window}`);
@@ -606,6 +611,10 @@ renderers.sessions = () => {
   rove(byId("session-rows"));
   pager(byId("session-pager"), list, "sessions");
   byId("no-sessions").hidden = !list.loaded || list.rows.length > 0;
+  const keeps = !state.lab || state.lab.keeps;
+  fill(byId("no-sessions"), keeps, () => keeps
+    ? [el("p", {}, "No session yet."), el("p", {}, "Each connection to the lab appears here while it runs, line by line.")]
+    : [el("p", {}, "No session is kept."), el("p", {}, "The lab was told to keep nothing.")]);
   refocus(byId("session-rows"));
 };
 
@@ -1279,9 +1288,10 @@ async function submitJson(event) {
 // ---------------------------------------------------------------------------------------------- the first mail
 
 function emptyState() {
+  const { keeps } = state.lab;
   return el("div", { class: "welcome" },
-    el("h2", {}, "No mail yet"),
-    el("p", {}, "The lab listens. Send it a message, and it appears here."),
+    el("h2", {}, keeps ? "No mail yet" : "No mail is kept"),
+    el("p", {}, keeps ? "The lab listens. Send it a message, and it appears here." : "The lab listens, takes mail, and forgets it: it was told to keep nothing."),
     howto());
 }
 
