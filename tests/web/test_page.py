@@ -117,6 +117,17 @@ def test_a_session_of_a_hundred_messages_while_it_is_open(watched: Watched, page
     expect(tab.get_by_test_id("session-row")).to_contain_text("1 finding")
 
 
+def test_a_single_step_is_not_folded(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
+        for _ in range(19):
+            smtp.noop()
+    tab.get_by_test_id("nav-sessions").click()
+    tab.get_by_test_id("session-row").click()
+    expect(tab.get_by_test_id("waterfall").locator("rect")).to_have_count(21)
+    expect(tab.get_by_test_id("unfold-steps")).to_have_count(0)
+
+
 def test_a_long_session_is_shown_in_parts(watched: Watched, page: Page) -> None:
     with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
         smtp.ehlo()

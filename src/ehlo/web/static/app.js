@@ -1114,7 +1114,8 @@ function conversationLine(line, before) {
 function renderTiming(session) {
   const node = byId("timing");
   const width = Math.max(240, Math.floor(node.clientWidth || 600));
-  const steps = state.unfolded.has("steps") ? session.steps : session.steps.slice(0, STEPS);
+  const whole = state.unfolded.has("steps") || session.steps.length <= STEPS + 1; // to fold a single one gains nothing
+  const steps = whole ? session.steps : session.steps.slice(0, STEPS);
   const rest = session.steps.length - steps.length;
   fill(node, [steps.length, rest, width, session.number], () => steps.length > 0 && [
     el("h3", {}, "Timing"),
