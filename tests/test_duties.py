@@ -184,6 +184,15 @@ def mistake_handshake(client: Client) -> None:
         client.start_tls(ssl.create_default_context())
 
 
+def mistake_distrust(client: Client) -> None:
+    """As GnuTLS does it, with which msmtp looks at the certificate afterwards."""
+    greeted(client)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    client.start_tls(context)
+
+
 def mistake_no_tls(client: Client) -> None:
     greeted(client)
     client.ask(b"STARTTLS")
@@ -241,6 +250,7 @@ MISTAKES: list[tuple[str, Callable[[Client], None], Lab]] = [
     ("starttls-unused", mistake_clear, lab()),
     ("certificate-not-checked", mistake_trust, lab(("tls", {"certificate": "expired"}))),
     ("handshake-given-up", mistake_handshake, lab()),
+    ("left-after-handshake", mistake_distrust, lab()),
     ("no-tls", mistake_no_tls, lab()),
     ("refusal-ignored", mistake_refusal, lab()),
     ("asked-again", mistake_again, lab()),
@@ -289,6 +299,21 @@ def test_what_is_spoken_where_tls_is_due_is_named(octets: bytes, rule: str, seen
         (transcript,) = running.sessions
     (found,) = judge_client(transcript)
     assert (found.rule, seen in found.seen, "AGFs" in found.seen) == (rule, True, False)
+
+
+@pytest.mark.parametrize(("greeting", "rule"), [({}, "left-after-handshake"), ({"delay": 30}, "gave-up")])
+def test_who_leaves_after_the_handshake_was_greeted(greeting: dict[str, object], rule: str) -> None:
+    with lab(*([("banner", greeting)] if greeting else [])).running(doors={"smtps": 0}) as running:
+        with socket.create_connection((running.host, running.ports["smtps"]), timeout=30) as plain:
+            client = running.ssl_context().wrap_socket(plain, server_hostname="localhost")
+            if not greeting:
+                client.recv(100)
+            client.close()
+        deadline = time.monotonic() + 30
+        while running.lab.is_running(1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (transcript,) = running.sessions
+    assert [found.rule for found in judge_client(transcript)] == [f"client-{rule}"]
 
 
 def test_what_is_asked_by_hand_is_not_taken_for_something_else() -> None:

@@ -255,6 +255,9 @@ def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
     hung_up = last.kind == "close" and last.who == "client"
     if not hung_up or any(event.kind == "error" and event.fact("error") == "interrupted" for event in session.events):
         return
+    if (place := _silent_since_handshake(session.events)) is not None:
+        yield Evidence(session.events[place].stage, (place, len(session.events) - 1), error="left-after-handshake")
+        return
     said = [event for event in session.events if event.kind in ("line", "data")]
     if not said or (said[-1].who == "client" and said[-1].kind in ("line", "data")):
         # The server owed an answer when the client left: the greeting, or a reply.
@@ -269,6 +272,16 @@ def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
         return
     if not any(step.verb == "QUIT" for step in session.steps):
         yield Evidence(last.stage, (len(session.events) - 1,), error="no-quit")
+
+
+def _silent_since_handshake(events: list[Event]) -> int | None:
+    """Where the last handshake is, if it went well, the client has said nothing since, and it was its turn."""
+    place = max((place for place, event in enumerate(events) if event.kind == "tls"), default=None)
+    if place is None or "error" in events[place].facts:
+        return None
+    since = {event.who for event in events[place:] if event.kind in ("line", "data")}
+    # With TLS from the start the server greets first.
+    return place if "client" not in since and (events[place].stage == "starttls" or "server" in since) else None
 
 
 _DUTIES: tuple[Callable[[ServerSide], Iterator[Evidence]], ...] = (
