@@ -15,11 +15,11 @@ def with_named_client(transcript: Transcript) -> Transcript:
     """A server's transcript, whose target is the client that was named last; as it is where none was."""
     header, named, asked = transcript.header, False, {}
     address, port = _host_and_port(header.target)
-    for event in transcript.events:
-        if event.kind == "note" and event.stage == "connect":
+    for event in [event for event in transcript.events if event.stage in ("connect", "ehlo")]:
+        if event.kind == "note":
             if source := _source(event.fact("message")):
                 (address, port), named = source, True
-        elif event.stage != "ehlo" or event.kind != "line" or event.data is None:
+        elif event.kind != "line" or event.data is None:
             continue
         elif event.who == "client":
             asked = _attributes(event.text) if event.data[:8].upper() == b"XCLIENT " else {}
@@ -40,7 +40,7 @@ def _host_and_port(target: str) -> tuple[str, str]:
 
 def _source(note: str) -> tuple[str, str] | None:
     try:
-        source = source_of(note.encode()) if note.startswith("PROXY ") else None
+        source = source_of(note.encode("utf-8", "replace")) if note.startswith("PROXY ") else None
     except ProxyError:
         return None
     return (source[0], str(source[1])) if source is not None else None
