@@ -33,6 +33,7 @@ const state = {
   unfolded: new Set(), // what of the open session is shown whole
   tab: "text", // the reader's choice, kept from message to message
   howto: "ehlo",
+  asksHow: false, // how to send mail stands where a message would
   refocus: "", // id of the row that gets the focus when the list is back
   neighbour: "", // the same, when the row itself is gone
 };
@@ -524,6 +525,7 @@ function go() {
   if (route.view !== "messages" || !route.id) state.message = null; // opened again, it is read again
   if (before.view === route.view && before.id && !route.id) state.refocus = state.neighbour || before.id;
   state.neighbour = "";
+  state.asksHow = false;
   hideConfirm();
   paint("header", "messages", "sessions", "faults", "detail");
 }
@@ -718,7 +720,8 @@ renderers.detail = () => {
   const { view, id } = state.route;
   const thing = view === "messages" ? state.message : state.session;
   if (view === "faults") return;
-  if (!id) frame(`${view}/hint`, () => [hint(view)]);
+  if (!id && state.asksHow) frame("howto", () => [el("div", { class: "welcome" }, el("h2", { tabindex: -1 }, "How to send mail here"), howto())]);
+  else if (!id) frame(`${view}/hint`, () => [hint(view)]);
   else if (!thing || thing.asked !== id) return; // still on its way: leave what is there, that flickers less
   else if (thing.failed) frame(`${view}/failed/${id}`, () => [backLink(view), el("div", { class: "idle" }, el("h2", { tabindex: -1 }, thing.failed))]);
   else if (view === "messages") renderMessage(thing);
@@ -736,7 +739,8 @@ function hint(view) {
 }
 
 function showHowto() {
-  if (state.lab) frame("howto", () => [el("div", { class: "welcome" }, el("h2", { tabindex: -1 }, "How to send mail here"), howto())]);
+  state.asksHow = Boolean(state.lab);
+  paint("detail");
 }
 
 // ---------------------------------------------------------------------------------------------- a message
