@@ -184,6 +184,22 @@ def mistake_handshake(client: Client) -> None:
         client.start_tls(ssl.create_default_context())
 
 
+def mistake_distrust(client: Client) -> None:
+    """As GnuTLS does it, with which msmtp looks at the certificate afterwards."""
+    greeted(client)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    client.start_tls(context)
+
+
+def mistake_no_tls(client: Client) -> None:
+    greeted(client)
+    client.ask(b"STARTTLS")
+    client.send(b"EHLO " + GOOD)
+    client.stream.read()
+
+
 def mistake_refusal(client: Client) -> None:
     encrypted(client)
     client.ask(b"MAIL FROM:<a@b.example>", b"RCPT TO:<nobody@example.com>", b"DATA", b"QUIT")
@@ -234,6 +250,8 @@ MISTAKES: list[tuple[str, Callable[[Client], None], Lab]] = [
     ("starttls-unused", mistake_clear, lab()),
     ("certificate-not-checked", mistake_trust, lab(("tls", {"certificate": "expired"}))),
     ("handshake-given-up", mistake_handshake, lab()),
+    ("left-after-handshake", mistake_distrust, lab()),
+    ("no-tls", mistake_no_tls, lab()),
     ("refusal-ignored", mistake_refusal, lab()),
     ("asked-again", mistake_again, lab()),
     ("bare-lf", mistake_lf, lab()),
@@ -252,6 +270,62 @@ def test_a_mistake_is_found(rule: str, say: Callable[[Client], None], server: La
     assert rule in found
     # Nothing else is found but what follows from it.
     assert set(found) <= {rule, "wrong-order", "no-quit", "gave-up"}, found
+
+
+@pytest.mark.parametrize(
+    ("octets", "rule", "seen"),
+    [
+        (b"EHLO client.example\r\n", "client-no-tls", "SMTP in clear (EHLO)"),
+        (b"helo x\r\n", "client-no-tls", "SMTP in clear (HELO)"),
+        (b"GET / HTTP/1.1\r\n\r\n", "client-no-tls", "HTTP in clear (GET)"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "client-no-tls", "SSH"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "client-no-tls", "a PROXY header"),
+        (b"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\n", "client-no-tls", "SMTP in clear (AUTH)"),
+        (b"nothing that is known\r\n", "client-handshake-given-up", "wrong version number"),
+        (b"\r\n\r\n\r\n", "client-handshake-given-up", "not TLS"),
+        (b"", "client-handshake-awaited", "hung up in the TLS handshake"),
+    ],
+)
+def test_what_is_spoken_where_tls_is_due_is_named(octets: bytes, rule: str, seen: str) -> None:
+    with lab().running(doors={"smtps": 0}) as running:
+        with socket.create_connection((running.host, running.ports["smtps"]), timeout=30) as client:
+            client.sendall(octets)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass
+        deadline = time.monotonic() + 30
+        while running.lab.is_running(1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (transcript,) = running.sessions
+    (found,) = judge_client(transcript)
+    assert (found.rule, seen in found.seen, "AGFs" in found.seen) == (rule, True, False)
+
+
+@pytest.mark.parametrize(("greeting", "rule"), [({}, "left-after-handshake"), ({"delay": 30}, "gave-up")])
+def test_who_leaves_after_the_handshake_was_greeted(greeting: dict[str, object], rule: str) -> None:
+    with lab(*([("banner", greeting)] if greeting else [])).running(doors={"smtps": 0}) as running:
+        with socket.create_connection((running.host, running.ports["smtps"]), timeout=30) as plain:
+            client = running.ssl_context().wrap_socket(plain, server_hostname="localhost")
+            if not greeting:
+                client.recv(100)
+            client.close()
+        deadline = time.monotonic() + 30
+        while running.lab.is_running(1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (transcript,) = running.sessions
+    assert [found.rule for found in judge_client(transcript)] == [f"client-{rule}"]
+
+
+def test_what_is_asked_by_hand_is_not_taken_for_something_else() -> None:
+    """A refusal in answer to a first command is no refusal in place of the greeting; a second MAIL ends nothing."""
+
+    def say(client: Client) -> None:
+        client.reply()
+        client.ask(b"HELP", b"EHLO " + GOOD)
+        client.start_tls(client.lab.ssl_context())
+        client.ask(b"EHLO " + GOOD, *[b"MAIL FROM:<a@b.example>"] * 2, b"RCPT TO:<recipient@example.com>", b"QUIT")
+
+    assert play(say, lab()) == ["wrong-order"]
 
 
 def test_patience_is_measured_until_the_client_left() -> None:
@@ -304,7 +378,12 @@ def test_who_comes_back(server: Lab, times: int, after: float, rules: list[str])
 
 def test_every_rule_about_clients_is_proved() -> None:
     rules = {rule.id.removeprefix("client-") for rule in load_rules() if rule.id.startswith("client-")}
-    proved = {rule for rule, _, _ in MISTAKES} | {"not-retried", "retried-in-vain", "retried-too-fast"}
+    proved = {rule for rule, _, _ in MISTAKES} | {
+        "not-retried",
+        "retried-in-vain",
+        "retried-too-fast",
+        "handshake-awaited",
+    }
     assert rules == proved
 
 

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,21 @@ def test_a_scenario_that_nobody_can_satisfy(tmp_path: Path, policy: str, said: s
         it.stop()
 
 
+def test_a_scenario_that_the_options_do_not_allow() -> None:
+    """Whoever chooses it later, on the page or by the API, hears the same as at the start."""
+    options = ["--any-login", "--mechanism", "PLAIN", "--persona", "minimal"]
+    said = "TLS is required, and the persona minimal has no STARTTLS: it needs --tls-port."
+    assert said in ehlo(*options, "--scenario", "tls-required", "--port", "0", "--http", "off").stderr
+    with lab(*options, "--http", "0") as it:
+        page = f"http://127.0.0.1:{it.port('the page')}/api/v1"
+        request = urllib.request.Request(f"{page}/scenario", b'{"name": "tls-required"}', method="PUT")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert (refused.value.code, json.load(refused.value)) == (400, {"Error": said})
+        with urllib.request.urlopen(f"{page}/lab") as answer:
+            assert json.load(answer)["scenario"] == ""
+
+
 def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[[faults]]\nstage = "rcpt"\ndo = { reply = "450 4.2.0 As I like it" }\n')
@@ -348,7 +364,8 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
         it.stop()
     with lab("--store", store, "--export", str(tmp_path / "out.mbox")) as it:
         send(it.port(), subject="added")
-        it.stop()
+        # Of this run, both.
+        assert "\n1 message, 1 session." in it.stop()
     subjects = [message["Subject"] for message in mailbox.mbox(tmp_path / "out.mbox")]
     assert subjects == ["kept", "added"]
     assert next(message.get_payload() for message in mailbox.mbox(tmp_path / "out.mbox")) == ">From here\n"
@@ -357,6 +374,14 @@ def test_a_store_outlives_the_lab(tmp_path: Path) -> None:
     assert len(mailbox.Maildir(tmp_path / "folder")) == 1
     written = [tmp_path / "out.mbox", *(tmp_path / "folder" / "new").iterdir()]
     assert [mode(path) for path in written] == [0o600] * 2
+
+
+def test_what_is_counted_in_the_end_need_not_be_kept() -> None:
+    for option in ("--no-capture", "--keep=1"):
+        with lab(option) as it:
+            for _ in range(2):
+                send(it.port())
+            assert "\n2 messages, 2 sessions." in it.stop()
 
 
 def test_the_page_and_its_port() -> None:
@@ -407,6 +432,10 @@ def test_the_addresses_that_are_shown_can_be_used(listen: str, shown: str, reach
         assert page.startswith(f"http://{reached}:")
         with urllib.request.urlopen(f"{page}/api/v1/messages") as answer:
             assert json.load(answer)["messages"] == []
+        with urllib.request.urlopen(f"{page}/api/v1/lab") as answer:
+            assert json.load(answer)["ports"]["smtp"] == it.lines[0].split()[-1]
+        with urllib.request.urlopen(f"{page}/api/v1/sessions") as answer:
+            assert re.fullmatch(rf"{re.escape(reached)}:\d+", json.load(answer)["sessions"][0]["client"])
     program = "import os; print(os.environ['SMTP_HOST'], os.environ['EHLO_LAB_URL'])"
     done = ehlo("--listen", listen, "--exec", f'{sys.executable} -c "{program}"')
     assert re.fullmatch(rf"{re.escape(reached.strip('[]'))} http://{re.escape(reached)}:\d+\n", done.stdout)

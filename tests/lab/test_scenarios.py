@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ehlo.knowledge.rules import load_rules
-from ehlo.lab import Lab
-from ehlo.lab.scenario import load_scenario, scenario_names
+from ehlo.lab import Lab, Policy
+from ehlo.lab.scenario import ScenarioError, load_scenario, scenario_names
 from lab.script import play
 
 SECRET = "wonderland"
@@ -67,3 +67,26 @@ def test_a_check_says_what_is_wrong(name: str, tmp_path: Path, monkeypatch: pyte
         assert rules[:1] == [scenario.rule]
     else:
         assert verdict["outcome"] == "accepted", rules
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("any_login = true\nmechanisms = ['SCRAM-SHA-256']", "Every login is taken by PLAIN, LOGIN,"),
+        ("auth_required = true", "A login is required, and nobody can log in"),
+        ("tls_required = true", "TLS is required, and the persona minimal has no STARTTLS"),
+    ],
+)
+def test_what_nobody_can_satisfy_is_refused_whenever_it_is_chosen(policy: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"persona = 'minimal'\n[policy]\n{policy}\n")
+    with pytest.raises(ScenarioError, match=said), Lab(scenario=load_scenario(file)).running():
+        pass
+    with Lab().running() as lab:
+        with pytest.raises(ScenarioError, match=said):
+            lab.scenario(file)
+        # It stays as it was.
+        assert (lab.lab.persona.name, lab.lab.policy, lab.lab.scenario) == ("postfix", Policy(), None)
+    if "tls" in policy:
+        with Lab().running(doors={"smtps": 0}) as lab:
+            lab.scenario(file)

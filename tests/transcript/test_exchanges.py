@@ -91,6 +91,21 @@ def test_pipelined_commands_get_their_replies_in_order() -> None:
     ]
 
 
+def test_a_second_mail_does_not_end_a_transaction() -> None:
+    mail = "C: MAIL FROM:<a@b.example>\nS: {}"
+    events = [
+        *said(mail.format("250 Ok"), "mail", since=10),
+        *said(mail.format("503 5.5.1 nested MAIL command"), "mail", since=20),
+        *said("C: RCPT TO:<one@example.com>\nS: 550 5.1.1 No", "rcpt", since=30),
+        *said("C: RSET\nS: 250 Ok", "rcpt", since=40),
+        *said(mail.format("503 5.7.0 Log in first"), "mail", since=50),
+        *said("C: RCPT TO:<one@example.com>\nS: 503 5.5.1 need MAIL command", "rcpt", since=60),
+    ]
+    outcomes = [(exchange.verb, exchange.outcome) for exchange in exchanges(events)]
+    assert outcomes[:3] == [("MAIL", "ok"), ("MAIL", "refused"), ("RCPT", "refused")]
+    assert outcomes[3:] == [("RSET", "ok"), ("MAIL", "refused"), ("RCPT", "skipped")]
+
+
 def test_responses_to_challenges_are_auth() -> None:
     events = said("""
         C: AUTH LOGIN

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import smtplib
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ehlo.lab import Lab, Policy
+from ehlo.smtp.stages import Stage
 from ehlo.transcript import jsonl
 from ehlo.web.serving import WebServer
 from web.conftest import Page
@@ -46,6 +49,21 @@ def get(page: Page, path: str, **params: Any) -> Any:
     answer = page.http.get(path, params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def say(page: Page, *lines: str) -> int:
+    """Say some lines to the lab, each when the one before was answered, and hang up; gives the session's number."""
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        replies = client.makefile("rb")
+        for line in ("", *lines):
+            client.sendall(f"{line}\r\n".encode() if line else b"")
+            while replies.readline()[3:4] == b"-":
+                pass
+        replies.close()
+    number: int = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    while not get(page, f"/api/v1/session/{number}")["ended"]:
+        time.sleep(0.01)
+    return number
 
 
 # Messages, as Mailpit's clients know them.
@@ -142,6 +160,10 @@ def test_names_in_any_case(page: Page, name: str) -> None:
             None,
             "IDs is not known in the query; what is meant is said in the body, as JSON.",
         ),
+        ("DELETE", "search?query=is:read&limit=0", None, "limit is not known in the query; this takes query."),
+        ("DELETE", "search?Query=is:read", None, "Query is not known in the query; this takes query."),
+        ("DELETE", "search", None, "A query is needed."),
+        ("DELETE", "search?query=-is:unred", None, "'is:' does not take 'unred'."),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
         ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
@@ -165,6 +187,52 @@ def test_what_is_not_understood_changes_nothing(page: Page, method: str, path: s
     assert get(page, "/api/v1/messages") == before
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "faults"),
+        ("PATCH", "fault/1"),
+        ("DELETE", "fault/1"),
+        ("PUT", "scenario"),
+        ("POST", "message/x/release"),
+    ],
+)
+def test_no_change_ignores_what_stands_in_the_query(page: Page, method: str, path: str) -> None:
+    answer = page.http.request(method, f"/api/v1/{path}?name=x", json={})
+    assert answer.status_code == 400
+    assert answer.json()["Error"].startswith("name is not known in the query; ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "api/v1/nothing", 404, "There is nothing here; /api/v1/openapi.json says what there is."),
+        ("GET", "api/v1/session/one", 404, "There is nothing here; /api/v1/openapi.json says what there is."),
+        ("POST", "api/v1/messages", 405, "POST is not for this path; /api/v1/openapi.json says what there is."),
+    ],
+)
+def test_where_nothing_is(page: Page, method: str, path: str, status: int, said: str) -> None:
+    answer = page.http.request(method, f"/{path}")
+    assert (answer.status_code, answer.json()) == (status, {"Error": said})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"name": "grelisted"}, "There is no scenario grelisted; did you mean greylisted?"),
+        ({"name": "disk-full", "seed": 1}, "seed is not known here; this takes name."),
+        ({"name": "../scenarios/disk-full.toml"}, "There is no scenario ../scenarios/disk-full.toml;"),
+        ({"name": "x" * 10_000}, f"There is no scenario {'x' * 100};"),
+        ({"name": 1}, "name is one of the scenarios that come with ehlo, or empty."),
+        ({}, "name is one of the scenarios that come with ehlo, or empty."),
+    ],
+)
+def test_a_scenario_that_is_not_there(page: Page, body: Any, said: str) -> None:
+    answer = page.http.put("/api/v1/scenario", json=body)
+    assert (answer.status_code, answer.json()["Error"][: len(said)]) == (400, said)
+    assert get(page, "/api/v1/lab")["scenario"] == ""
+
+
 def test_checks(page: Page) -> None:
     id_ = page.send(b"Subject: x\r\n\r\n")
     titles = [check["title"] for check in get(page, f"/api/v1/message/{id_}/checks")["checks"]]
@@ -175,6 +243,78 @@ def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
     answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
     assert answer.status_code == 403
     assert "--release" in answer.json()["Error"]
+
+
+@pytest.mark.parametrize(
+    ("door", "stage", "fault", "refused", "said"),
+    [
+        ("smtp", "mail", {"reply": "550 5.7.1 No"}, "alice bob carol", " refused the message: 550 5.7.1 No"),
+        ("smtp", "rcpt", {"reply": "550 5.7.1 No"}, "alice bob carol", " refused the message: 550 5.7.1 No"),
+        ("smtp", "data", {"reply": "451 4.3.0 No"}, "alice bob carol", " refused the message: 451 4.3.0 No"),
+        ("smtp", "message", {"reply": "554 5.6.0 No"}, "alice bob carol", " refused the message: 554 5.6.0 No"),
+        (
+            "smtp",
+            "rcpt",
+            {"recipient": "bob@*", "reply": "452 4.2.2 No"},
+            "bob",
+            " took the message for alice@x.example, carol@x.example, and refused it for bob@x.example: 452 4.2.2 No",
+        ),
+        (
+            "smtp",
+            "rcpt",
+            {"recipient": "*l*@x.example", "reply": "450 4.7.1 No"},
+            "alice carol",
+            " took the message for bob@x.example, and refused it for alice@x.example: 450 4.7.1 No;"
+            " carol@x.example: 450 4.7.1 No",
+        ),
+        (
+            "lmtp",
+            "message",
+            {"recipient": "bob@*", "reply": "552 5.2.2 No"},
+            "bob",
+            " took the message for alice@x.example, carol@x.example, and refused it for bob@x.example: 552 5.2.2 No",
+        ),
+        ("lmtp", "message", {"reply": "552 5.2.2 No"}, "alice bob carol", " refused the message: 552 5.2.2 No"),
+    ],
+)
+def test_a_release_says_for_whom_it_was_refused(
+    door: str, stage: Stage, fault: dict[str, str], refused: str, said: str
+) -> None:
+    everybody = [f"{name}@x.example" for name in ("alice", "bob", "carol")]
+    named = [f"{name}@x.example" for name in refused.split()]
+    upstream = Lab(policy=Policy(any_recipient=True, domains=frozenset({"x.example"})))
+    with upstream.running(doors={"lmtp": 0}) as real:
+        real.fault(stage, **fault)
+        target = f"{door}://127.0.0.1:{real.ports[door]}"
+        lab = Lab()
+        web = WebServer(lab, release=target)
+        lab.companions.append(web)
+        with lab.running() as thread:
+            page = Page(thread, web)
+            answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": everybody})
+        assert (answer.status_code, answer.json()) == (
+            502,
+            {
+                "Error": target + said,
+                "Accepted": [address for address in everybody if address not in named],
+                "Refused": [{"Address": address, "Reply": fault["reply"]} for address in named],
+            },
+        )
+        took = [path.address for message in real.messages for path in message.recipients]
+        assert took == [address for address in everybody if address not in named]
+
+
+def test_a_release_to_a_server_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+    lab = Lab()
+    web = WebServer(lab, release=target)
+    lab.companions.append(web)
+    with lab.running() as thread:
+        page = Page(thread, web)
+        answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["a@x.example"]})
+    assert (answer.status_code, answer.json()["Accepted"], answer.json()["Refused"]) == (502, [], [])
+    assert answer.json()["Error"].startswith(f"{target} did not take the message: ")
 
 
 @pytest.mark.parametrize(
@@ -228,6 +368,36 @@ def test_a_session_line_by_line(page: Page) -> None:
     assert "client-starttls-unused" in [finding["rule"] for finding in session["findings"]]
     file = page.http.get(f"/api/v1/session/{listed['number']}/transcript").text
     assert jsonl.read(file.splitlines(keepends=True)).header.role == "server"
+
+
+def test_the_user_is_who_has_logged_in(page: Page) -> None:
+    wrong, right, other = (
+        base64.b64encode(text).decode() for text in (b"\0alice\0no", b"\0alice\0wonderland", b"\0bob\0x")
+    )
+
+    def user(*lines: str) -> str:
+        number = say(page, "EHLO client.example", *lines)
+        row, session = get(page, "/api/v1/sessions")["sessions"][0], get(page, f"/api/v1/session/{number}")
+        assert row["user"] == session["user"]
+        return str(row["user"])
+
+    name, password = (base64.b64encode(text).decode() for text in (b"alice", b"wonderland"))
+    assert user(f"AUTH PLAIN {wrong}") == ""
+    assert user(f"AUTH PLAIN {other}", f"AUTH PLAIN {right}") == "alice"
+    assert user(f"AUTH PLAIN {right}", f"AUTH PLAIN {other}", "MAIL FROM:<a@here.example>") == "alice"
+    assert user("AUTH LOGIN", name, password) == "alice"
+    assert user("AUTH LOGIN", name, "*") == ""
+    assert user("AUTH LOGIN", name) == ""
+
+
+def test_a_step_is_called_what_it_is(page: Page) -> None:
+    """Whatever the stage at which it came: some commands may be given at any."""
+    envelope = ("EHLO client.example", "MAIL FROM:<a@here.example>", "RCPT TO:<recipient@example.com>")
+    number = say(page, *envelope, "XYZZY", "NOOP", "\x01 x", "HELO client.example", "VRFY a", "AUTH PLAIN", "*")
+    steps = get(page, f"/api/v1/session/{number}")["steps"]
+    names = " ".join(step["name"] for step in steps)
+    assert names == "banner ehlo mail rcpt unknown noop unknown helo vrfy auth auth closed"
+    assert [step["text"] for step in steps][-1] == "the other side closed the connection"
 
 
 def test_what_is_no_character_is_replaced(page: Page) -> None:

@@ -267,4 +267,12 @@ def test_how_to_send_looks_like_a_link(watched: Watched, full: Page) -> None:
     colours = "(node) => [getComputedStyle(node).color, getComputedStyle(node).textDecorationLine]"
     assert button.evaluate(colours) == tab.locator(".where .scenario").evaluate(colours)
     button.click()
-    expect(tab.get_by_role("heading", name="How to send mail here")).to_be_visible()
+    heading = tab.get_by_role("heading", name="How to send mail here")
+    expect(heading).to_be_visible()
+    # It stays while mail comes in.
+    full.lab.lab.faults.clear()
+    full.send(b"Subject: meanwhile\r\n\r\n")
+    expect(tab.get_by_test_id("message-row").first).to_contain_text("meanwhile")
+    expect(heading).to_be_visible()
+    tab.get_by_test_id("nav-sessions").click()
+    expect(heading).to_be_hidden()

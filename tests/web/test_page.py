@@ -117,6 +117,17 @@ def test_a_session_of_a_hundred_messages_while_it_is_open(watched: Watched, page
     expect(tab.get_by_test_id("session-row")).to_contain_text("1 finding")
 
 
+def test_a_single_step_is_not_folded(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
+        for _ in range(19):
+            smtp.noop()
+    tab.get_by_test_id("nav-sessions").click()
+    tab.get_by_test_id("session-row").click()
+    expect(tab.get_by_test_id("waterfall").locator("rect")).to_have_count(21)
+    expect(tab.get_by_test_id("unfold-steps")).to_have_count(0)
+
+
 def test_a_long_session_is_shown_in_parts(watched: Watched, page: Page) -> None:
     with smtplib.SMTP(page.lab.host, page.lab.port, "client.example") as smtp:
         smtp.ehlo()
@@ -424,6 +435,71 @@ def test_a_message_is_released_to_whom_one_says(browser: Browser, width: int) ->
     assert first.content == b"Subject: release me\r\n\r\nnow\r\n"
     assert [path.address for path in first.recipients] == ["me@here.example", '"a, b"@here.example']
     assert [path.address for path in second.recipients] == ["you@here.example"]
+
+
+def test_who_was_refused_is_asked_again_alone(browser: Browser) -> None:
+    with Lab(policy=Policy(any_recipient=True)).running() as real:
+        lab = Lab()
+        web = WebServer(lab, release=f"{real.host}:{real.port}")
+        lab.companions.append(web)
+        with lab.running() as thread:
+            Page(thread, web).send()
+            tab = browser.new_page()
+            tab.goto(f"http://127.0.0.1:{web.port}/#/message/{thread.messages[0].id}")
+            tab.get_by_test_id("release").click()
+            field, error = tab.get_by_label("Send it to"), tab.get_by_test_id("release-error")
+            field.fill("ann@here.example, bob@here.example")
+            with real.fault("rcpt", recipient="bob@*", reply="450 4.2.0 Later"):
+                tab.keyboard.press("Enter")
+                expect(error).to_contain_text(
+                    "took the message for ann@here.example, and refused it for bob@here.example"
+                )
+                expect(error).to_contain_text("450 4.2.0 Later")
+                expect(field).to_have_value("bob@here.example")
+            tab.keyboard.press("Enter")
+            expect(tab.locator("#notice")).to_have_text("Released to bob@here.example.")
+            tab.close()
+        assert [[path.address for path in one.recipients] for one in real.messages] == [
+            ["ann@here.example"],
+            ["bob@here.example"],
+        ]
+
+
+def test_of_a_long_text_the_beginning_is_shown(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    page.send(b"Subject: long\r\n\r\n" + b"".join(b"line %d\r\n" % number for number in range(100_000)))
+    tab.get_by_test_id("message-row").click()
+    tab.get_by_test_id("tab-text").click()
+    panel = tab.get_by_role("tabpanel")
+    for name, size in (("text", "1.1 MB"), ("source", "1.2 MB")):
+        tab.get_by_test_id(f"tab-{name}").click()
+        expect(panel.locator(".panel-bar")).to_contain_text(f"{size}, of which the beginning is shown")
+        assert panel.locator("pre").evaluate("pre => pre.textContent.length") == 500_000
+    tab.get_by_test_id("tab-text").click()
+    tab.get_by_role("link", name="The whole text").click()
+    tab.wait_for_url("**/view/*.txt")
+    assert tab.evaluate("document.body.textContent.length") > 1_000_000
+    tab.go_back()
+    page.send(b"Subject: short\r\n\r\nhi\r\n")
+    tab.get_by_test_id("message-row").filter(has_text="short").click()
+    expect(tab.get_by_role("heading", name="short")).to_be_visible()
+    tab.get_by_test_id("tab-text").click()
+    expect(panel.locator(".panel-bar")).to_have_count(0)
+    expect(panel).to_have_text("hi")
+
+
+def test_a_lab_that_keeps_nothing_says_so(browser: Browser) -> None:
+    lab = Lab(store=None)
+    web = WebServer(lab)
+    lab.companions.append(web)
+    with lab.running():
+        tab = browser.new_page()
+        tab.goto(f"http://127.0.0.1:{web.port}/")
+        expect(tab.get_by_test_id("empty")).to_contain_text("it was told to keep nothing")
+        tab.get_by_test_id("nav-sessions").click()
+        expect(tab.locator("#no-sessions")).to_contain_text("No session is kept.")
+        expect(tab.locator("#notice")).to_be_hidden()
+        tab.close()
 
 
 def test_by_keyboard(watched: Watched, page: Page) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from ehlo.cli.commands import UsageError
 from ehlo.cli.lab_options import (
     adapted,
-    check_behaviour,
     check_options,
     identity_from,
     scenario_from,
@@ -30,8 +29,9 @@ from ehlo.cli.options import add_colour_option
 from ehlo.lab.lab import Door, DoorError, Lab, Watcher, reason_of
 from ehlo.lab.persona import persona_names
 from ehlo.lab.policy import Limits
-from ehlo.lab.scenario import load_scenario, scenario_names
+from ehlo.lab.scenario import ScenarioError, load_scenario, scenario_names
 from ehlo.lab.store import Keep, Store
+from ehlo.net.intents import endpoint
 from ehlo.report.style import Style, style_of, terminal_columns
 from ehlo.report.text import pad, safe
 from ehlo.transcript.event import Event
@@ -143,7 +143,6 @@ def run(args: argparse.Namespace) -> int:
         watchers=[] if args.quiet or args.exec else [SessionLog(style)],
         adapt=partial(adapted, args),
     )
-    check_behaviour(args, lab)
     write_certificates(args, lab)
     gc.enable()
     gc.freeze()
@@ -182,6 +181,8 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
     except DoorError as error:
         where = f"--listen {args.listen}" if error.at_host else f"{_OPTIONS[error.door]} {error.port}"
         raise UsageError(f"{where}: the lab cannot listen there: {error.why}.") from None
+    except ScenarioError as error:
+        raise UsageError(str(error)) from None
     if web is not None:
         await _start_web(lab, web, args)
     try:
@@ -191,36 +192,31 @@ async def _serve(lab: Lab, args: argparse.Namespace, style: Style) -> int:
         await stop.wait()
     finally:
         await lab.stop()
-    count = lab.store.count if lab.store else 0
-    print(f"\n{_counted(count, 'message')}, {_counted(lab.session_count, 'session')}.")
+    print(f"\n{_counted(lab.message_count, 'message')}, {_counted(lab.session_count, 'session')}.")
     return 0
 
 
 def _introduce(lab: Lab, web: WebServer | None, style: Style) -> None:
-    host, reached_at = _in_url(lab.host), _in_url(lab.reached_at)
     smtp = lab.ports["smtp"]
-    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(f'{host}:{smtp}')}")
+    target = endpoint(lab.reached_at, smtp)
+    print(f"{safe(lab.persona.host)} ({lab.persona.name}) listens on {style.bold(endpoint(lab.host, smtp))}")
     names = {"smtps": "with TLS from the start", "lmtp": "LMTP", "proxy": "behind a proxy"}
     for door, port in lab.ports.items():
         if door in names:
-            print(f"{names[door]}: {style.bold(f'{host}:{port}')}")
+            print(f"{names[door]}: {style.bold(endpoint(lab.host, port))}")
     if web is not None:
-        print(f"the page: {style.bold(f'http://{reached_at}:{web.port}')}")
+        print(f"the page: {style.bold(f'http://{endpoint(lab.reached_at, web.port)}')}")
     if lab.scenario is not None and lab.scenario.name:
         print(safe(f"scenario {lab.scenario.name}: {lab.scenario.title}"))
     mailboxes = "every address" if lab.policy.any_recipient else ", ".join(sorted(lab.policy.mailboxes)) or "none"
     print(style.dim(safe(f"mailboxes: {mailboxes}")))
     recipient = min(lab.policy.mailboxes, default="recipient@example.com")
-    print(style.dim(safe(f"try:  ehlo check {reached_at}:{smtp} -f sender@yourdomain.com -t {recipient}")))
+    print(style.dim(safe(f"try:  ehlo check {target} -f sender@yourdomain.com -t {recipient}")))
     sys.stdout.flush()
 
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _port(value: int | None, option: str, default: int) -> int:
@@ -260,7 +256,7 @@ async def _execute(command: str, lab: Lab, web: WebServer | None, stop: asyncio.
     with tempfile.TemporaryDirectory(prefix="ehlo-lab-") as folder:
         authority = Path(folder, "ca.pem")
         authority.write_bytes(lab.identity.authority)  # noqa: ASYNC240 - it is small, and nothing runs yet
-        page = f"http://{_in_url(lab.reached_at)}:{web.port}" if web else ""
+        page = f"http://{endpoint(lab.reached_at, web.port)}" if web else ""
         environment = {**os.environ, **lab.environment(authority, page)}
         try:
             process = await asyncio.create_subprocess_exec(*shlex.split(command), env=environment)

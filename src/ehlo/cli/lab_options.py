@@ -10,7 +10,7 @@ from ehlo.cli.files import read_file, write_file
 from ehlo.cli.options import target_from
 from ehlo.lab.authority import Identity, first_certificate, server_context
 from ehlo.lab.lab import Lab
-from ehlo.lab.policy import TOLD, Policy
+from ehlo.lab.policy import Policy
 from ehlo.lab.query import check_query
 from ehlo.lab.scenario import DEFAULT, Scenario, ScenarioError, check_host, load_scenario
 from ehlo.lab.store import Keep, Store, StoreError, TagRule
@@ -39,19 +39,6 @@ def check_options(args: argparse.Namespace) -> None:
     ):
         if value is not None and not 0 < value < 1e12:
             raise UsageError(f"{option} {value:g}: it is a number above 0.")
-
-
-def check_behaviour(args: argparse.Namespace, lab: Lab) -> None:
-    """What scenario and options together ask for must be possible. Raises `UsageError`."""
-    policy = lab.policy
-    if policy.any_login and not policy.offered:
-        raise UsageError(f"Every login is taken by {', '.join(TOLD)} alone: offer one of them with --mechanism.")
-    if policy.auth_required and not policy.offered:
-        raise UsageError("A login is required, and nobody can log in: there is no --user and no --any-login.")
-    # At a port with TLS from the start it is not missed.
-    starttls = "STARTTLS" in (*lab.persona.keywords, *policy.extensions) or args.smtps is not None
-    if policy.tls_required and not starttls:
-        raise UsageError(f"TLS is required, and the persona {lab.persona.name} has no STARTTLS: it needs --tls-port.")
 
 
 def scenario_from(args: argparse.Namespace) -> Scenario:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ehlo.diagnosis.evidence import Evidence
 from ehlo.diagnosis.verdict import Finding
 from ehlo.smtp.command import Command, CommandError, parse_command
-from ehlo.smtp.states import CONTENT
+from ehlo.smtp.states import CONNECT, CONTENT
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.transcript import Transcript
@@ -131,7 +131,7 @@ def _leaves_when_turned_away(session: ServerSide) -> Iterator[Evidence]:
         if closing and step.verb not in ("QUIT", "") and step.command is not None and not session.ahead(step):
             yield _found("talks-on", step)
         refused = step.reply is not None and not step.reply.ok
-        closing |= refused and (step.stage == "banner" or (step.reply is not None and step.reply.code == 421))
+        closing |= refused and (step.verb == CONNECT or (step.reply is not None and step.reply.code == 421))
 
 
 def _names_itself(session: ServerSide) -> Iterator[Evidence]:
@@ -182,28 +182,30 @@ def _verifies(session: ServerSide) -> Iterator[Evidence]:
         shaken = step.step is not None and step.step.kind == "tls" and step.outcome == "ok"
         if bad and shaken and place < relied:
             yield _found("certificate-not-checked", step, certificate=bad.replace("-", " "))
-        if step.step is not None and step.step.kind == "tls" and step.outcome == "failed" and not bad:
-            yield _found("handshake-given-up", step)
+        if (failed := _failed_handshake(step)) and not bad:
+            yield _found(_mistake_in_handshake(failed), step)._replace(seen=failed.fact("message"))
+
+
+def _mistake_in_handshake(failed: Event) -> str:
+    """What the client did wrong in a handshake that failed, as far as that can be told."""
+    if " is not TLS but " in failed.fact("message"):
+        return "no-tls"
+    # RFC 8314 §3: with TLS from the start there is no greeting in clear; who waits for it says nothing.
+    return "handshake-awaited" if (failed.fact("error"), failed.stage) == ("tls-cut", "tls") else "handshake-given-up"
+
+
+def _failed_handshake(step: Exchange) -> Event | None:
+    return step.problem if step.problem is not None and step.problem.kind == "tls" else None
 
 
 def _heeds_replies(session: ServerSide) -> Iterator[Evidence]:
     """RFC 5321 §3.3, §4.1.4: what was refused cannot be built upon."""
-    sender_refused = False
-    accepted = 0
-    recipients = 0
+    refused = ""
     for step in session.steps:
-        if step.command is None:
-            continue
-        waited = not session.ahead(step)
-        if step.verb == "MAIL":
-            sender_refused, accepted, recipients = step.outcome == "refused", 0, 0
-        elif step.verb == "RCPT":
-            recipients += 1
-            accepted += step.outcome == "ok"
-            if sender_refused and waited:
-                yield _found("refusal-ignored", step, command="MAIL")
-        elif step.verb == "DATA" and recipients and not accepted and waited:
-            yield _found("refusal-ignored", step, command="RCPT")
+        if step.verb in ("RCPT", "DATA") and step.in_vain and not session.ahead(step):
+            yield _found("refusal-ignored", step, command=refused)
+        if step.verb in ("MAIL", "RCPT"):
+            refused = step.verb
 
 
 def _asks_once(session: ServerSide) -> Iterator[Evidence]:
@@ -246,9 +248,15 @@ def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
     """RFC 5321 §4.5.3.2, §4.1.1.10: patience, and QUIT."""
     if not session.over or not session.events:
         return
+    if session.steps and _failed_handshake(session.steps[-1]):
+        # Nobody owes a word any more, and nobody would understand QUIT.
+        return
     last = session.events[-1]
     hung_up = last.kind == "close" and last.who == "client"
     if not hung_up or any(event.kind == "error" and event.fact("error") == "interrupted" for event in session.events):
+        return
+    if (place := _silent_since_handshake(session.events)) is not None:
+        yield Evidence(session.events[place].stage, (place, len(session.events) - 1), error="left-after-handshake")
         return
     said = [event for event in session.events if event.kind in ("line", "data")]
     if not said or (said[-1].who == "client" and said[-1].kind in ("line", "data")):
@@ -264,6 +272,16 @@ def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
         return
     if not any(step.verb == "QUIT" for step in session.steps):
         yield Evidence(last.stage, (len(session.events) - 1,), error="no-quit")
+
+
+def _silent_since_handshake(events: list[Event]) -> int | None:
+    """Where the last handshake is, if it went well, the client has said nothing since, and it was its turn."""
+    place = max((place for place, event in enumerate(events) if event.kind == "tls"), default=None)
+    if place is None or "error" in events[place].facts:
+        return None
+    since = {event.who for event in events[place:] if event.kind in ("line", "data")}
+    # With TLS from the start the server greets first.
+    return place if "client" not in since and (events[place].stage == "starttls" or "server" in since) else None
 
 
 _DUTIES: tuple[Callable[[ServerSide], Iterator[Evidence]], ...] = (

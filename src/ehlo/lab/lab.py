@@ -22,12 +22,12 @@ from ehlo.lab.answers import Envelope
 from ehlo.lab.authority import Authority, Identity, first_certificate, server_context
 from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
-from ehlo.lab.policy import Message, Policy
+from ehlo.lab.policy import Message, Policy, check_policy
 from ehlo.lab.routine import Routine
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
 from ehlo.net.aio import Server
-from ehlo.net.intents import Flow, Need, Send
+from ehlo.net.intents import Flow, Need, Send, endpoint
 from ehlo.net.session import Session
 from ehlo.smtp.address import parse_path
 from ehlo.smtp.reply import Reply, fitted
@@ -157,6 +157,8 @@ class Lab:
         self._from: Counter[str] = Counter()
         self._count = self.store.last_session if self.store else 0
         self._before = self._count
+        #: How many messages have been taken since the lab was made, whatever has become of them.
+        self.message_count = 0
         self._crowded = False
         self._arrival = threading.Condition()
         self._awaited = 0
@@ -208,13 +210,18 @@ class Lab:
             self.store.forget_sessions()
 
     def use(self, scenario: Scenario) -> None:
-        """Behave like this from the next session on. Faults switch at once; those added by hand stay."""
+        """Behave like this from the next session on. Faults switch at once; those added by hand stay.
+
+        Raises `ScenarioError` for what a lab that runs cannot do, and then stays as it is.
+        """
         self._take_up(self._adapt(scenario) if self._adapt else scenario)
         for watcher in self._watchers:
             watcher.scenario_changed()
 
     def _take_up(self, scenario: Scenario) -> None:
         persona = load_persona(scenario.persona)
+        if self.ports:
+            check_policy(scenario.policy, persona, tls_port="smtps" in self.ports)
         self.persona = persona.at(scenario.host) if scenario.host else persona
         self.policy = scenario.policy
         self.scenario = scenario
@@ -287,8 +294,9 @@ class Lab:
         """Listen at `port` for SMTP, and at each of the other `doors`; 0 is any that is free.
 
         Gives the SMTP port; `ports` has all of them. Raises `OSError` when that is not possible, and for a door's port
-        `DoorError`.
+        `DoorError`; `ScenarioError` for a policy that no client can do justice to.
         """
+        check_policy(self.policy, self.persona, tls_port="smtps" in (doors or {}))
         self.host = host
         try:
             for door, wanted in {"smtp": port, **(doors or {})}.items():
@@ -360,7 +368,7 @@ class Lab:
         )
         # Without a store only a watcher ever sees the transcript.
         keep = self.store is not None or bool(self._watchers)
-        recorder = Recorder("server", f"{host}:{port}", listener=self._listener(number), keep=keep)
+        recorder = Recorder("server", endpoint(host, port), listener=self._listener(number), keep=keep)
         if self.store is not None:
             self.store.begin_session(number, recorder.transcript)
         for watcher in self._watchers:
@@ -415,6 +423,7 @@ class Lab:
         message = _new(Message, (id_, sender, recipients, content, transcript, number, client, user))
         if self._crowded or (self.store is not None and not self.store.add_message(message)):
             return False
+        self.message_count += 1
         for watcher in self._watchers:
             watcher.received(message)
         if self._awaited:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ehlo.lab.persona import Persona
+from ehlo.lab.tables import ScenarioError
 from ehlo.smtp.address import Mailbox, Path
 from ehlo.transcript.transcript import Transcript
 
@@ -117,6 +119,20 @@ class Policy(NamedTuple):
         # RFC 5233: what stands behind a plus is the mailbox's own business.
         local_part, _, domain = address.rpartition("@")
         return f"{local_part.partition('+')[0]}@{domain}"
+
+
+def check_policy(policy: Policy, persona: Persona, *, tls_port: bool) -> None:
+    """What is asked of clients must be possible for them; `tls_port`: there is a port with TLS from the start.
+
+    Raises `ScenarioError`.
+    """
+    if policy.any_login and not policy.offered:
+        raise ScenarioError(f"Every login is taken by {', '.join(TOLD)} alone: offer one of them with --mechanism.")
+    if policy.auth_required and not policy.offered:
+        raise ScenarioError("A login is required, and nobody can log in: there is no --user and no --any-login.")
+    # At a port with TLS from the start it is not missed.
+    if policy.tls_required and not tls_port and "STARTTLS" not in (*persona.keywords, *policy.extensions):
+        raise ScenarioError(f"TLS is required, and the persona {persona.name} has no STARTTLS: it needs --tls-port.")
 
 
 class Message(NamedTuple):

@@ -48,8 +48,8 @@ class Routine:
             self._known[before, event.line] = exchange
 
     def _is_constant(self, command: Command) -> bool:
-        """Whether the answer to a command depends on its line and the state alone. The bounds on recipients, and on what
-        is said in a session, are left to who learns and recalls it."""
+        """Whether the answer to a command depends on its line and the state alone. The bounds on recipients and on a
+        session are left to who learns and recalls it."""
         policy = self._policy
         if command.parameters:
             return False

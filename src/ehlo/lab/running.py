@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from ehlo.lab.lab import Door, Lab
 from ehlo.lab.policy import Message
+from ehlo.lab.tables import ScenarioError
 from ehlo.smtp.stages import Stage
 from ehlo.transcript.transcript import Transcript
 
@@ -30,7 +31,7 @@ class RunningLab:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ehlo lab", daemon=True)
         self._started = threading.Event()
-        self._error: OSError | None = None
+        self._error: OSError | ScenarioError | None = None
         self._stop = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -57,7 +58,7 @@ class RunningLab:
     async def _serve(self) -> None:
         try:
             self.port = await self.lab.start(self.host, self.port, self._doors)
-        except OSError as error:
+        except (OSError, ScenarioError) as error:
             self._error = error
             return
         finally:

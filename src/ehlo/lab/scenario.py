@@ -36,6 +36,7 @@ __all__ = [
     "parse_fault",
     "parse_scenario",
     "scenario_names",
+    "shipped_scenario",
 ]
 
 
@@ -83,11 +84,12 @@ def load_scenario(name: str | Path) -> Scenario:
             why = error.strerror if isinstance(error, OSError) else error
             raise ScenarioError(f"The scenario {name} cannot be read: {why}.") from None
         return parse_scenario(Path(name).stem, content)
-    return _shipped(name)
+    return shipped_scenario(name)
 
 
 @cache
-def _shipped(name: str) -> Scenario:
+def shipped_scenario(name: str) -> Scenario:
+    """A scenario that comes with ehlo, by its name; it reads no other file. Raises `ScenarioError`."""
     if name not in scenario_names():
         near = closest(name, scenario_names())
         hint = f"; did you mean {near}?" if near else "; ehlo lab --list shows them."

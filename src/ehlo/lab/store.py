@@ -23,6 +23,7 @@ from io import StringIO
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
+from ehlo.lab.introduction import with_named_client
 from ehlo.lab.policy import Message
 from ehlo.lab.query import FUNCTIONS, where
 from ehlo.smtp.address import NULL_PATH, Mailbox, Path, parse_path
@@ -40,6 +41,9 @@ _APPLICATION = int.from_bytes(b"ehlo", "big")
 #: nothing: there, what gives way to newer messages before anybody asks is never written at all.
 _MOST_WAITING = 2000
 _MOST_OCTETS_WAITING = 16_000_000
+
+#: Why a file cannot be opened, where SQLite has words for its own readers.
+_REASONS = {"SQLITE_BUSY": "another lab has it open", "SQLITE_NOTADB": "it is another kind of file"}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -148,7 +152,7 @@ class Store:
             self._database.close()
             if isinstance(error, StoreError):
                 raise
-            why = error.strerror if isinstance(error, OSError) else error
+            why = error.strerror if isinstance(error, OSError) else _REASONS.get(error.sqlite_errorname, error)
             raise StoreError(f"The store {path} cannot be opened: {why}.") from None
 
     def _open(self, path: str) -> None:
@@ -427,12 +431,13 @@ class Store:
         return [transcript for number in reversed(numbers) if (transcript := self.transcript(number)) is not None]
 
     def transcript(self, number: int) -> Transcript | None:
-        """A session's transcript."""
+        """A session's transcript; its target is the client that a proxy or XCLIENT has named, if one has."""
         with self._lock:
-            if number in self._transcripts:
-                return self._transcripts[number]
-        rows = self._all("SELECT transcript FROM sessions WHERE number = ?", number)
-        return _unpack(rows[0][0]) if rows else None
+            transcript = self._transcripts.get(number)
+        if transcript is None:
+            rows = self._all("SELECT transcript FROM sessions WHERE number = ?", number)
+            transcript = _unpack(rows[0][0]) if rows else None
+        return with_named_client(transcript) if transcript is not None else None
 
     def messages_of(self, session: int, limit: int = -1) -> list[str]:
         """The ids of the messages that a session brought, or of the first of them."""

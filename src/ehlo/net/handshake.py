@@ -1,11 +1,14 @@
 """What a TLS handshake says in clear, read beside OpenSSL: the group of the key exchange, the version that
-the server chose, and the alert with which it gave up. Python's `ssl` tells none of these.
+the server chose, the alert with which a side gave up, and what is spoken instead of TLS. Python's `ssl` tells
+none of these.
 
 The reader sees a copy of what comes from the peer and only looks. It never raises: what it does not
 understand it leaves alone, since the handshake itself is OpenSSL's business.
 """
 
 from __future__ import annotations
+
+from ehlo.smtp.states import VERBS
 
 #: TLS Supported Groups registry (RFC 8446 §4.2.7, RFC 7919, RFC 8422, draft-ietf-tls-ecdhe-mlkem).
 GROUPS = {
@@ -57,6 +60,10 @@ ALERTS = {
 VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
 _ALERT, _HANDSHAKE = 21, 22
+#: RFC 8446 §5.1: what a record of TLS, and so a handshake, may begin with.
+_RECORDS = range(20, 24)
+_PROXY = (b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")
+_HTTP = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"})
 _SERVER_HELLO, _SERVER_KEY_EXCHANGE = 2, 12
 _KEY_SHARE, _SUPPORTED_VERSIONS = 51, 43
 #: Certificates come in between, and some servers send many; nothing of interest lies further on.
@@ -64,23 +71,30 @@ _MOST = 131_072
 
 
 class HandshakeReader:
-    """Looks over the shoulder of a client's handshake. Empty strings: not seen (yet)."""
+    """Looks over the shoulder of a handshake. Empty strings: not seen (yet).
 
-    __slots__ = ("_done", "_messages", "_records", "alert", "group", "version")
+    `language` is what the other side speaks if it is not TLS and if that can be told, with its first word.
+    """
+
+    __slots__ = ("_done", "_messages", "_records", "alert", "group", "language", "version")
 
     def __init__(self) -> None:
         self.version = ""
         self.group = ""
         self.alert = ""
+        self.language = ""
         self._records = bytearray()
         self._messages = bytearray()
         self._done = False
 
     def feed(self, data: bytes) -> None:
-        """Take what came from the server."""
+        """Take what came from the other side."""
         if self._done or len(self._records) + len(self._messages) > _MOST:
             return
         self._records += data
+        if self._records and self._records[0] not in _RECORDS:
+            self.language = _language(bytes(self._records[:16]))
+            return
         while len(self._records) >= 5:
             kind, length = self._records[0], int.from_bytes(self._records[3:5], "big")
             if len(self._records) < 5 + length:
@@ -129,3 +143,14 @@ class HandshakeReader:
             self.group = GROUPS.get(group, f"group {group}")
         elif len(body) > 2:
             self.group = f"DH {8 * int.from_bytes(body[:2], 'big')}"
+
+
+def _language(beginning: bytes) -> str:
+    """The language that begins like this, with its first word; empty if it is none that is known."""
+    word = beginning.split(maxsplit=1)[0].decode("latin-1").upper() if beginning.strip() else ""
+    if word in VERBS:
+        return f"SMTP in clear ({word})"
+    if word in _HTTP:
+        return f"HTTP in clear ({word})"
+    # RFC 4253 §4.2, and haproxy's proxy-protocol.txt §2.1, §2.2.
+    return "SSH" if word.startswith("SSH-") else "a PROXY header" if beginning.startswith(_PROXY) else ""

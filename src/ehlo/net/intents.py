@@ -23,6 +23,11 @@ Family = Literal["any", "ipv4", "ipv6"]
 PIPE = -1
 
 
+def endpoint(host: str, port: int | str) -> str:
+    """Host and port as one writes them: an address of IPv6 stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Address(NamedTuple):
     """An address to connect to. `family` is a socket family number, or `PIPE`; for a UNIX socket and a
     command, `host` has the path or the command, and there is no port."""
@@ -32,9 +37,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        if not self.port:
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return endpoint(self.host, self.port) if self.port else self.host
 
 
 class FindMailHosts(NamedTuple):

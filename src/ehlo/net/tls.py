@@ -121,7 +121,7 @@ _VERSIONS = {
 
 
 class TLSLayer:
-    """One end of a TLS connection over two memory buffers. `reader` watches a client's handshake."""
+    """One end of a TLS connection over two memory buffers. `reader` watches the handshake."""
 
     __slots__ = ("_incoming", "_object", "_outgoing", "reader")
 
@@ -129,7 +129,7 @@ class TLSLayer:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         server_side = context.protocol is ssl.PROTOCOL_TLS_SERVER
-        self.reader = None if server_side else HandshakeReader()
+        self.reader: HandshakeReader | None = HandshakeReader()
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=sni or None
         )
@@ -208,6 +208,8 @@ def explain_failure(error: OSError, reader: HandshakeReader | None = None) -> st
         return f"the other side gave up with the alert '{reader.alert}'"
     if "_ALERT_" in reason:
         return f"the other side gave up with the alert '{plain.partition(' alert ')[2]}'"
+    if reader is not None and reader.language:
+        return f"what came from the other side is not TLS but {reader.language}"
     if reason == "WRONG_VERSION_NUMBER" and not version:
         return "what came from the other side is not TLS (wrong version number)"
     if reason in ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION") and version:

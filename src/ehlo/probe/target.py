@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from ehlo.net.intents import endpoint
 from ehlo.net.names import is_address
 from ehlo.smtp.address import AddressError, parse_domain, parse_mailbox
 from ehlo.transcript.event import JsonValue
@@ -68,7 +69,7 @@ class Target(NamedTuple):
             return f"mail exchangers of {self.host}"
         if self.transport != "tcp":
             return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return endpoint(self.host, self.port)
 
 
 def parse_target(text: str) -> Target:

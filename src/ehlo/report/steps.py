@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ehlo.net.intents import endpoint
 from ehlo.report.text import size
 from ehlo.smtp.capabilities import Capabilities, parse_capabilities
 from ehlo.smtp.command import CommandError, parse_command
@@ -218,9 +219,7 @@ def network_step(event: Event) -> Step:
 
 def _address(step: Event) -> str:
     host, port = step.fact("address"), step.fact("port")
-    if port == "0":
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host if port == "0" else endpoint(host, port)
 
 
 def _dns_summary(step: Event) -> str:

@@ -105,6 +105,7 @@ class ExchangeReader:
         self._last_end = 0.0
         self._in_auth = False
         self._lmtp = False
+        self._begun = False
         self._accepted: list[str] = []
         self._refused = ""
 
@@ -160,15 +161,21 @@ class ExchangeReader:
         """Keep track of what decides how many replies a message gets."""
         verb, good = command.verb, reply.category == 2
         self._in_auth = verb == "AUTH" and reply.category == 3
+        if verb in _MESSAGE_ENDS:
+            self._begun = False
         if verb == "RCPT":
             if good:
                 self._accepted.append(_recipient(command.event))
             else:
                 self._refused = self._refused or verb
-        elif verb in ("MAIL", "RSET"):
-            self._accepted, self._refused = [], "" if good else verb
+        elif verb == "MAIL":
+            # RFC 5321 §4.1.4: one within a transaction is refused, and the transaction goes on.
+            if not (self._begun and reply.code == 503):
+                self._accepted, self._refused, self._begun = [], "" if good else verb, good
+        elif verb == "RSET" and good:
+            self._accepted, self._refused, self._begun = [], "", False
         elif verb in ("EHLO", "HELO", "LHLO") and good:
-            self._accepted, self._refused, self._lmtp = [], "", verb == "LHLO"
+            self._accepted, self._refused, self._begun, self._lmtp = [], "", False, verb == "LHLO"
         elif verb in _MESSAGE_ENDS and reply.code == 353:
             each = [command._replace(recipient=recipient) for recipient in self._accepted]
             self._waiting.extendleft(reversed([*each, command]))

@@ -6,8 +6,9 @@ request ──> guards (Host, origin) ──> route ──> handler ──> guar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -36,7 +37,8 @@ class Endpoint(NamedTuple):
     """One entry of the API: its doc string is its description.
 
     `query` and `body` name what it takes. `gives` is a media type, or the name of a schema (`ehlo.web.schemas`) for
-    JSON of that shape; `status` is the answer's when all goes well.
+    JSON of that shape; `status` is the answer's when all goes well. `wrong` are the shapes of answers that say more of
+    what was wrong than one sentence, by their status.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Endpoint(NamedTuple):
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
     status: int = 200
+    wrong: tuple[tuple[int, str], ...] = ()
 
 
 def _file(name: str, media_type: str, description: str) -> Callable[[Request], Response]:
@@ -98,7 +101,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_MESSAGE}/raw", messages.source, "text/plain"),
     Endpoint("GET", f"{_MESSAGE}/part/{{part}}", messages.part, "application/octet-stream"),
     Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
-    Endpoint("POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",)),
+    Endpoint(
+        "POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",), wrong=((502, "NotReleased"),)
+    ),
     Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
     Endpoint("GET", "/livez", messages.alive, "text/plain"),
     Endpoint("GET", "/readyz", messages.ready, "text/plain"),
@@ -112,7 +117,26 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 def make_routes() -> list[Route]:
     """All routes there are."""
-    return [Route(each.path, each.handler, methods=[each.method]) for each in ENDPOINTS]
+    return [
+        Route(each.path, each.handler if each.method == "GET" else _to_the_letter(each), methods=[each.method])
+        for each in ENDPOINTS
+    ]
+
+
+def _to_the_letter(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of what changes something, for requests whose queries say nothing else than it takes: what is not
+    understood might have said that less is meant."""
+
+    async def handle(request: Request) -> Response:
+        for name in request.query_params:
+            if name not in endpoint.query:
+                takes = f"this takes {' and '.join(endpoint.query)}" if endpoint.query else "this takes none"
+                where = "what is meant is said in the body, as JSON" if endpoint.body else takes
+                raise HTTPException(400, f"{name[:100]} is not known in the query; {where}.")
+        response: Response = await endpoint.handler(request)
+        return response
+
+    return handle
 
 
 def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
@@ -124,8 +148,12 @@ def make_app(context: Context, names: frozenset[str] = frozenset()) -> ASGIApp:
     return Guards(app, _LOCAL_NAMES | names)
 
 
-def _refused(_: Request, error: Exception) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    if detail == HTTPStatus(status).phrase:
+        # Starlette's own: no endpoint was found.
+        what = "There is nothing here" if status == 404 else f"{request.method} is not for this path"
+        detail = f"{what}; /api/v1/openapi.json says what there is."
     return Json({"Error": detail}, status)
 
 
@@ -169,6 +197,10 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         ],
         "responses": {
             str(endpoint.status): {"description": "Done.", "content": _content(endpoint.gives)},
+            **{
+                str(status): {"description": "Not done.", "content": _content(shape)}
+                for status, shape in endpoint.wrong
+            },
             "default": {"description": "What was wrong.", "content": _content("Error")},
         },
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
+    from ehlo.client import Client, Reply
     from ehlo.lab.lab import Lab
     from ehlo.web.feed import Feed
     from ehlo.web.readings import Readings
@@ -50,12 +51,21 @@ class Context:
         self.readings = readings
         self.release = release
 
-    async def send_on(self, sender: str, recipients: list[str], content: bytes) -> str:
-        """Send a message to the target of releases; what went wrong in one sentence, or nothing."""
+    async def send_on(self, sender: str, recipients: list[str], content: bytes) -> Released:
+        """Send a message to the target of releases."""
         return await asyncio.to_thread(_send, self.release, sender, recipients, content)
 
 
-def _send(target: str, sender: str, recipients: list[str], content: bytes) -> str:
+class Released(NamedTuple):
+    """What became of a release: whom the server took the message for, its replies to those for whom it did not, and
+    what went wrong in one sentence, if anything did."""
+
+    accepted: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+
+def _send(target: str, sender: str, recipients: list[str], content: bytes) -> Released:
     from ehlo.client import AddressError, LocalProtocolError, NotDone, SessionError, TargetError, connect
 
     try:
@@ -64,10 +74,37 @@ def _send(target: str, sender: str, recipients: list[str], content: bytes) -> st
             if "STARTTLS" in smtp.capabilities:
                 smtp.starttls()
                 smtp.ehlo()
-            refusals = [reply for reply in smtp.send(sender, recipients, content) if not reply.ok]
+            replies = _hand_over(smtp, sender, recipients, content)
     except (AddressError, LocalProtocolError, NotDone, SessionError, TargetError) as error:
-        return f"{target} did not take the message: {error}"
-    return f"{target} refused the message: {refusals[0]}" if refusals else ""
+        return Released(problem=f"{target} did not take the message: {error}")
+    accepted = tuple(recipient for recipient, reply in replies if reply.ok)
+    refused = tuple((recipient, str(reply)) for recipient, reply in replies if not reply.ok)
+    return Released(accepted, refused, _problem(target, accepted, refused))
+
+
+def _hand_over(smtp: Client, sender: str, recipients: list[str], content: bytes) -> list[tuple[str, Reply]]:
+    """The reply that decided on each recipient."""
+    from ehlo.transcript.exchanges import exchanges
+
+    replies = smtp.send(sender, recipients, content)
+    asked = [step.reply for step in exchanges(smtp.transcript.events) if step.verb == "RCPT" and step.reply is not None]
+    if not asked:
+        # The sender was refused.
+        return [(recipient, replies[0]) for recipient in recipients]
+    # RFC 2033 §4.2: in LMTP the message gets a reply for each recipient, else one for all.
+    ends = replies[sum(not reply.ok for reply in asked) :]
+    last = iter(ends if len(ends) > 1 else ends * len(asked))
+    return [(recipient, next(last) if reply.ok else reply) for recipient, reply in zip(recipients, asked, strict=True)]
+
+
+def _problem(target: str, accepted: tuple[str, ...], refused: tuple[tuple[str, str], ...]) -> str:
+    if not refused:
+        return ""
+    replies = dict.fromkeys(reply for _, reply in refused)
+    if not accepted and len(replies) == 1:
+        return f"{target} refused the message: {next(iter(replies))}"
+    told = f"{target} took the message for {', '.join(accepted)}, and" if accepted else f"{target}"
+    return f"{told} refused it for {'; '.join(f'{recipient}: {reply}' for recipient, reply in refused)}"
 
 
 def context_of(request: Request) -> Context:

@@ -16,20 +16,23 @@ from ehlo.lab.scenario import (
     FAULT_STAGES,
     ScenarioError,
     fault_to_json,
-    load_scenario,
     parse_fault,
     scenario_names,
+    shipped_scenario,
 )
+from ehlo.net.intents import endpoint
 from ehlo.transcript import jsonl
 from ehlo.transcript.redaction import redact
 from ehlo.web.context import Context, Json, context_of
-from ehlo.web.messages import body_of, number_from
+from ehlo.web.messages import body_of, fields_of, number_from
 
 JsonObject = dict[str, Any]
 
 #: What one request may list.
 _MAX_SESSIONS = 500
 _MAX_EVENTS = 5000
+#: No scenario has a longer name.
+_MAX_NAME = 100
 
 
 def lab_to_json(context: Context) -> JsonObject:
@@ -40,7 +43,7 @@ def lab_to_json(context: Context) -> JsonObject:
         "version": __version__,
         "host": lab.persona.host,
         "persona": lab.persona.name,
-        "ports": {door: f"{lab.host}:{port}" for door, port in lab.ports.items()},
+        "ports": {door: endpoint(lab.host, port) for door, port in lab.ports.items()},
         "scenario": scenario.name,
         "title": scenario.title,
         "description": scenario.description,
@@ -51,6 +54,7 @@ def lab_to_json(context: Context) -> JsonObject:
         "any_recipient": lab.policy.any_recipient,
         "users": sorted(lab.policy.users),
         "release": bool(context.release),
+        "keeps": store is not None,
     }
 
 
@@ -144,9 +148,8 @@ async def add_fault(request: Request) -> Response:
 
 async def switch_fault(request: Request) -> Response:
     """Switch a fault on or off."""
-    body = await body_of(request)
     all_faults, number = context_of(request).lab.faults, request.path_params["id"]
-    enabled = body.get("enabled")
+    enabled = (await fields_of(request, "enabled")).get("enabled")
     if not isinstance(enabled, bool):
         raise HTTPException(400, "enabled is true or false.")
     try:
@@ -177,7 +180,7 @@ def scenarios(request: Request) -> Response:
             "persona": scenario.persona,
         }
         for name in scenario_names()
-        for scenario in [load_scenario(name)]
+        for scenario in [shipped_scenario(name)]
     ]
     return Json({"current": lab.scenario.name if lab.scenario else "", "scenarios": known})
 
@@ -185,11 +188,14 @@ def scenarios(request: Request) -> Response:
 async def use_scenario(request: Request) -> Response:
     """Take up another scenario; the empty name is a server that behaves."""
     context = context_of(request)
-    name = (await body_of(request)).get("name")
-    if not isinstance(name, str) or (name and name not in scenario_names()):
-        # Files are for the command line: a page must not make the lab read them.
+    name = (await fields_of(request, "name")).get("name")
+    if not isinstance(name, str):
         raise HTTPException(400, "name is one of the scenarios that come with ehlo, or empty.")
-    context.lab.use(load_scenario(name) if name else DEFAULT)
+    try:
+        # Files are for the command line: a page must not make the lab read them.
+        context.lab.use(shipped_scenario(name[:_MAX_NAME]) if name else DEFAULT)
+    except ScenarioError as error:
+        raise HTTPException(400, str(error)) from None
     return Json(lab_to_json(context))
 
 

@@ -17,6 +17,7 @@ from ehlo import __version__
 from ehlo.lab.letter import html_document, part_content, read_letter
 from ehlo.lab.letter_checks import check_letter
 from ehlo.lab.letter_json import letter_to_json
+from ehlo.lab.query import check_query
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
 from ehlo.smtp.address import AddressError, parse_path
@@ -82,14 +83,12 @@ async def body_of(request: Request) -> JsonObject:
     return value
 
 
-async def _fields(request: Request, *names: str) -> JsonObject:
-    """What a request brings that changes messages, under the names of the API. Raises `HTTPException`.
+async def fields_of(request: Request, *names: str) -> JsonObject:
+    """What a request brings that changes something, under the names of the API. Raises `HTTPException`.
 
-    Mailpit matches names without regard to case. Any other name is refused, and so is a query string: without IDs
-    such a request means all messages, and a slip must not.
+    Mailpit matches names without regard to case. Any other name is refused: without IDs such a request means all
+    messages, and a slip must not.
     """
-    for name in request.query_params:
-        raise HTTPException(400, f"{name[:100]} is not known in the query; what is meant is said in the body, as JSON.")
     known = {name.lower(): name for name in names}
     out: JsonObject = {}
     for given, value in (await body_of(request)).items():
@@ -137,7 +136,7 @@ def _found(request: Request) -> tuple[Store, Stored, bytes]:
 
 def info(request: Request) -> Response:
     """What this is, and how much it holds."""
-    store = _store(request)
+    store, lab = _store(request), context_of(request).lab
     tags: dict[str, int] = {tag: store.tagged(tag) for tag in store.tags()}
     return Json(
         {
@@ -148,7 +147,7 @@ def info(request: Request) -> Response:
             "Messages": store.count,
             "Unread": store.unread(),
             "Tags": tags,
-            "RuntimeStats": {"SMTPAccepted": store.count, "Sessions": context_of(request).lab.session_count},
+            "RuntimeStats": {"SMTPAccepted": lab.message_count, "Sessions": lab.session_count},
         }
     )
 
@@ -200,7 +199,7 @@ def _list(request: Request, query: str) -> Response:
 
 async def mark(request: Request) -> Response:
     """Mark messages as read or unread; all of them without IDs."""
-    body = await _fields(request, "IDs", "Read")
+    body = await fields_of(request, "IDs", "Read")
     read = body.get("Read", False)
     if not isinstance(read, bool):
         raise HTTPException(400, "Read is true or false.")
@@ -211,7 +210,7 @@ async def mark(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete messages; all of them without IDs."""
-    ids = _words(await _fields(request, "IDs"), "IDs") or None
+    ids = _words(await fields_of(request, "IDs"), "IDs") or None
     _store(request).delete(ids)
     context_of(request).feed.tell("deleted", {"IDs": ids} if ids else {})
     return PlainTextResponse("ok")
@@ -222,6 +221,11 @@ async def delete_found(request: Request) -> Response:
     query = request.query_params.get("query", "")
     if not query.strip():
         raise HTTPException(400, "A query is needed.")
+    try:
+        # What can hold for no message holds for all with a minus before it.
+        check_query(query)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
     store = _store(request)
     ids = [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
     store.delete(ids)
@@ -236,7 +240,7 @@ def tags(request: Request) -> Response:
 
 async def set_tags(request: Request) -> Response:
     """Give messages these tags and no others."""
-    body = await _fields(request, "IDs", "Tags")
+    body = await fields_of(request, "IDs", "Tags")
     _store(request).tag(_words(body, "IDs"), _words(body, "Tags"))
     context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
@@ -333,11 +337,12 @@ def view_text(request: Request) -> Response:
 
 
 async def release(request: Request) -> Response:
-    """Send a message on to the real server that the lab was given."""
+    """Send a message on to the real server that the lab was given. Unless that takes it for everybody, the answer is
+    502, and says for whom it did."""
     context = context_of(request)
     if not context.release:
         raise HTTPException(403, "This lab was given no server to release messages to (--release).")
-    recipients = _words(await _fields(request, "To"), "To")
+    recipients = _words(await fields_of(request, "To"), "To")
     if not recipients:
         raise HTTPException(400, "To names nobody.")
     for recipient in recipients:
@@ -345,10 +350,11 @@ async def release(request: Request) -> Response:
         if problem:
             raise HTTPException(400, problem)
     _, stored, raw = _found(request)
-    problem = await context.send_on(stored.sender, recipients, raw)
-    if problem:
-        raise HTTPException(502, problem)
-    return PlainTextResponse("ok")
+    released = await context.send_on(stored.sender, recipients, raw)
+    if not released.problem:
+        return PlainTextResponse("ok")
+    refused = [{"Address": address, "Reply": reply} for address, reply in released.refused]
+    return Json({"Error": released.problem, "Accepted": list(released.accepted), "Refused": refused}, 502)
 
 
 def _not_a_recipient(text: str) -> str:

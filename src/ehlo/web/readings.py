@@ -110,6 +110,8 @@ class Readings:
             self._running.move_to_end(number)
             if len(self._running) > _MAX_RUNNING:
                 self._running.popitem(last=False)
+            # Who the client is may be said in the course of the session.
+            reading.header = transcript.header
             reading.read_on(transcript.events)
         return _Read(reading, transcript, running)
 

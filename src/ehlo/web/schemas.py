@@ -82,6 +82,11 @@ _PART: dict[str, Schema] = {
 
 SCHEMAS: dict[str, Schema] = {
     "Error": _object(Error={"type": "string", "description": "What was wrong, in one sentence."}),
+    "NotReleased": _object(
+        Error={"type": "string", "description": "What was wrong, in one sentence."},
+        Accepted={**_TEXTS, "description": "Whom the server took the message for."},
+        Refused=_list(_object(Address=_TEXT, Reply=_TEXT)),
+    ),
     "Nothing": _object(),
     "Person": _object(Name=_TEXT, Address=_TEXT),
     "Envelope": _object(From=_TEXT, To=_TEXTS),
@@ -120,6 +125,7 @@ SCHEMAS: dict[str, Schema] = {
         **dict.fromkeys(("mailboxes", "users"), _TEXTS),
         any_recipient=_FLAG,
         release=_FLAG,
+        keeps={"type": "boolean", "description": "Whether messages and sessions are kept at all."},
     ),
     "Event": _object(
         t=_SECONDS,

@@ -16,7 +16,7 @@ from typing import Any
 from ehlo.diagnosis.verdict import Finding
 from ehlo.report.margin import LineExplainer, explain_line
 from ehlo.smtp.command import CommandError, parse_command
-from ehlo.smtp.states import CONTENT, LAST_CHUNK
+from ehlo.smtp.states import CONTENT, LAST_CHUNK, VERBS
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, ExchangeReader
 from ehlo.transcript.redaction import Redactor
@@ -45,6 +45,8 @@ class Reading:
         self.senders: dict[str, None] = {}
         self.recipients: dict[str, None] = {}
         self.outcomes: set[str] = set()
+        #: Whom the last AUTH named, before anybody knows whether that is so.
+        self._claimed = ""
         self._redactor = Redactor()
         self._exchanges = ExchangeReader()
         self._explainer = LineExplainer()
@@ -62,7 +64,7 @@ class Reading:
             # What a response means, only the lines before it tell.
             self._explained[number] = self._explainer.explain(event)
         if event.fact("user"):
-            self.user = self.user or event.fact("user")
+            self._claimed = event.fact("user")
         if event.kind == "tls":
             self.tls = event.fact("version") or self.tls
         self.events.append(event)
@@ -78,6 +80,10 @@ class Reading:
         self.outcomes.add("delivered" if delivered else step.outcome)
         if step.outcome == "refused":
             self.reply = str(step.reply)
+        if step.verb == "AUTH" and step.reply is not None and step.reply.category != 3:
+            if step.outcome == "ok":
+                self.user = self._claimed
+            self._claimed = ""
         if step.command is None or step.command.kind != "line" or step.verb not in _NAMING:
             return
         try:
@@ -198,15 +204,25 @@ def _text(event: Event) -> str:
 
 
 def _step(step: Exchange) -> JsonObject:
-    command = step.command
-    # STARTTLS is a command and its reply, and then a handshake: two steps of one stage.
-    shaking = step.step is not None and step.step.kind == "tls"
-    text = _text(command) if command is not None else "the greeting" if step.stage == "banner" else step.stage
+    name, event = _name(step), step.command or step.step or step.problem
+    text = _text(event) if event is not None else "the greeting" if name == "banner" else name
     return {
         "stage": step.stage,
-        "name": "handshake" if shaking else step.stage,
+        "name": name,
         "at": step.began,
         "seconds": step.seconds,
         "ok": step.outcome in ("ok", "skipped"),
-        "text": (_text(step.step) if shaking and step.step is not None else text).strip()[:200],
+        "text": text.strip()[:200],
     }
+
+
+def _name(step: Exchange) -> str:
+    """What a step is, in one word. Its stage alone does not tell: some commands may be given at any."""
+    event = step.step or step.problem
+    if event is not None and event.kind == "tls":
+        # STARTTLS is a command and its reply, and then a handshake: two steps of one stage.
+        return "handshake"
+    if step.command is None:
+        return event.fact("error") if event is not None and event.kind == "error" else step.stage
+    verb = step.verb.partition(" ")[0]
+    return verb.lower() if verb in VERBS else step.stage if verb == CONTENT else "unknown"

@@ -16,7 +16,7 @@ const LINES = 1500; // lines of a conversation asked for, and shown, at once
 const STEPS = 20; // bars of a waterfall shown at first
 const RECIPIENTS = 4; // of a session, named at first
 const MESSAGES = 10; // of a session, named at first
-const SOURCE = 500000; // characters of a message's source shown
+const SHOWN = 500000; // characters of a message's text, and of its source, shown
 
 const state = {
   lab: null,
@@ -33,6 +33,7 @@ const state = {
   unfolded: new Set(), // what of the open session is shown whole
   tab: "text", // the reader's choice, kept from message to message
   howto: "ehlo",
+  asksHow: false, // how to send mail stands where a message would
   refocus: "", // id of the row that gets the focus when the list is back
   neighbour: "", // the same, when the row itself is gone
 };
@@ -206,7 +207,7 @@ function visible(text) {
 
 // ---------------------------------------------------------------------------------------------- the server
 
-/** Ask the lab. Throws an `Error` with one sentence. */
+/** Ask the lab. Throws an `Error` with one sentence; its `answer` is all that the lab said. */
 async function api(method, where, body) {
   const headers = method === "GET" ? {} : { "X-Ehlo": "1", "Content-Type": "application/json" };
   let response;
@@ -217,7 +218,7 @@ async function api(method, where, body) {
   }
   if (response.ok) return (response.headers.get("Content-Type") || "").includes("json") ? response.json() : response.text();
   const answer = await response.json().catch(() => ({}));
-  throw new Error(answer.Error || `The lab answers ${response.status}.`);
+  throw Object.assign(new Error(answer.Error || `The lab answers ${response.status}.`), { answer });
 }
 
 /** A loader that runs once at a time, and once more if it was asked for meanwhile. `asking`: its answer is still to
@@ -255,18 +256,23 @@ async function attempt(work, complain = notice) {
     await work();
     return true;
   } catch (error) {
-    complain(error.message);
+    complain(error.message, error.answer);
     return false;
   }
 }
 
 const loadLab = loader(async () => {
   state.lab = await api("GET", "lab");
-  paint("header", "messages", "faults", "detail");
+  paint("header", "messages", "sessions", "faults", "detail");
 });
 
 const loadMessages = loader(async () => {
   const list = state.messages;
+  if (!(state.lab || await api("GET", "lab")).keeps) {
+    list.loaded = true; // there never will be any
+    paint("messages");
+    return;
+  }
   const { query, start } = list;
   const window = `start=${start}&limit=${PAGE}`;
   const answer = await api("GET", query ? `search?query=${encodeURIComponent(query)}&${window}` : `messages?${window}`);
@@ -519,6 +525,7 @@ function go() {
   if (route.view !== "messages" || !route.id) state.message = null; // opened again, it is read again
   if (before.view === route.view && before.id && !route.id) state.refocus = state.neighbour || before.id;
   state.neighbour = "";
+  state.asksHow = false;
   hideConfirm();
   paint("header", "messages", "sessions", "faults", "detail");
 }
@@ -606,6 +613,10 @@ renderers.sessions = () => {
   rove(byId("session-rows"));
   pager(byId("session-pager"), list, "sessions");
   byId("no-sessions").hidden = !list.loaded || list.rows.length > 0;
+  const keeps = !state.lab || state.lab.keeps;
+  fill(byId("no-sessions"), keeps, () => keeps
+    ? [el("p", {}, "No session yet."), el("p", {}, "Each connection to the lab appears here while it runs, line by line.")]
+    : [el("p", {}, "No session is kept."), el("p", {}, "The lab was told to keep nothing.")]);
   refocus(byId("session-rows"));
 };
 
@@ -709,7 +720,8 @@ renderers.detail = () => {
   const { view, id } = state.route;
   const thing = view === "messages" ? state.message : state.session;
   if (view === "faults") return;
-  if (!id) frame(`${view}/hint`, () => [hint(view)]);
+  if (!id && state.asksHow) frame("howto", () => [el("div", { class: "welcome" }, el("h2", { tabindex: -1 }, "How to send mail here"), howto())]);
+  else if (!id) frame(`${view}/hint`, () => [hint(view)]);
   else if (!thing || thing.asked !== id) return; // still on its way: leave what is there, that flickers less
   else if (thing.failed) frame(`${view}/failed/${id}`, () => [backLink(view), el("div", { class: "idle" }, el("h2", { tabindex: -1 }, thing.failed))]);
   else if (view === "messages") renderMessage(thing);
@@ -727,7 +739,8 @@ function hint(view) {
 }
 
 function showHowto() {
-  if (state.lab) frame("howto", () => [el("div", { class: "welcome" }, el("h2", { tabindex: -1 }, "How to send mail here"), howto())]);
+  state.asksHow = Boolean(state.lab);
+  paint("detail");
 }
 
 // ---------------------------------------------------------------------------------------------- a message
@@ -858,8 +871,15 @@ async function showPanel(message, id) {
 }
 
 function textPanel(message) {
-  return message.Text ? el("pre", { class: "body" }, message.Text) : el("p", { class: "dim" }, "This message has no text part.");
+  const { ID, Text } = message;
+  if (!Text) return el("p", { class: "dim" }, "This message has no text part.");
+  const body = el("pre", { class: "body" }, Text.slice(0, SHOWN));
+  return Text.length <= SHOWN ? body : el("div", {}, panelBar(el("a", { href: `/view/${encodeURIComponent(ID)}.txt` }, "The whole text"), Text.length, Text), body);
 }
+
+/** What stands above a text of which only the beginning may be shown: where the whole of it is, and how large that is. */
+const panelBar = (whole, size, text) => el("p", { class: "panel-bar" }, whole,
+  el("span", { class: "dim" }, ` ${octets(size)}${text.length > SHOWN ? ", of which the beginning is shown" : ""}`));
 
 function htmlPanel(message) {
   if (!message.HTML) return el("p", { class: "dim" }, "This message has no HTML part.");
@@ -878,10 +898,8 @@ async function headersPanel(message, where) {
 async function sourcePanel(message, where) {
   const source = await api("GET", `${where}/raw`);
   return el("div", {},
-    el("p", { class: "panel-bar" },
-      el("a", { href: `/api/v1/${where}/raw`, download: "message.eml" }, "Download"),
-      el("span", { class: "dim" }, source.length > SOURCE ? ` ${octets(message.Size)}, of which the beginning is shown` : ` ${octets(message.Size)}`)),
-    sideways(el("pre", { class: "source" }, source.slice(0, SOURCE))));
+    panelBar(el("a", { href: `/api/v1/${where}/raw`, download: "message.eml" }, "Download"), message.Size, source),
+    sideways(el("pre", { class: "source" }, source.slice(0, SHOWN))));
 }
 
 async function checksPanel(message, where) {
@@ -921,6 +939,11 @@ function releaseForm(message) {
   const field = el("input", { id: "release-to", "data-testid": "release-to", class: "mono", inputmode: "email", autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": "release-error" });
   const send = el("button", { type: "submit", class: "primary", "data-testid": "release-send" }, "Release to these addresses");
   const error = el("p", { class: "error", id: "release-error", "data-testid": "release-error", role: "alert" });
+  function complain(text, answer) {
+    error.textContent = visible(text);
+    // Who has it must not get it again at the next try.
+    if (answer && answer.Accepted && answer.Accepted.length) field.value = answer.Refused.map((one) => one.Address).join(", ");
+  }
   async function onsubmit(event) {
     event.preventDefault();
     const To = addressesIn(field.value);
@@ -931,7 +954,7 @@ function releaseForm(message) {
       return;
     }
     send.disabled = true;
-    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), (text) => { error.textContent = text; });
+    const done = await attempt(() => api("POST", `message/${encodeURIComponent(message.ID)}/release`, { To }), complain);
     send.disabled = false;
     if (!done) return;
     field.value = "";
@@ -1095,7 +1118,8 @@ function conversationLine(line, before) {
 function renderTiming(session) {
   const node = byId("timing");
   const width = Math.max(240, Math.floor(node.clientWidth || 600));
-  const steps = state.unfolded.has("steps") ? session.steps : session.steps.slice(0, STEPS);
+  const whole = state.unfolded.has("steps") || session.steps.length <= STEPS + 1; // to fold a single one gains nothing
+  const steps = whole ? session.steps : session.steps.slice(0, STEPS);
   const rest = session.steps.length - steps.length;
   fill(node, [steps.length, rest, width, session.number], () => steps.length > 0 && [
     el("h3", {}, "Timing"),
@@ -1269,9 +1293,10 @@ async function submitJson(event) {
 // ---------------------------------------------------------------------------------------------- the first mail
 
 function emptyState() {
+  const { keeps } = state.lab;
   return el("div", { class: "welcome" },
-    el("h2", {}, "No mail yet"),
-    el("p", {}, "The lab listens. Send it a message, and it appears here."),
+    el("h2", {}, keeps ? "No mail yet" : "No mail is kept"),
+    el("p", {}, keeps ? "The lab listens. Send it a message, and it appears here." : "The lab listens, takes mail, and forgets it: it was told to keep nothing."),
     howto());
 }
 
