@@ -20,6 +20,7 @@ from docs.examples import run as run_example
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.report.style import Style
 from ehlo.report.text import duration, pad, safe, shorten, size, width_of
+from report.pages import words_of
 
 PASSWORD = "wonderland-7"
 SCHEMA = json.loads((files("ehlo.report") / "schema.json").read_text())
@@ -79,6 +80,16 @@ def test_a_record_that_was_cut_off_ends_where_it_ends(lab: RunningLab, tmp_path:
         done = ehlo("show", str(record))
         assert "! The record ends here, before the session does." in done.stdout
         assert ("answered well" not in done.stdout, done.returncode) == (True, 0)
+        page = tmp_path / "page.html"
+        document = json.loads(ehlo("show", str(record), "--json", "--html", str(page)).stdout)
+        jsonschema.validate(document, SCHEMA)
+        assert document["verdict"]["outcome"] == "interrupted"
+        words = words_of(page.read_text())
+        assert "The record ends here, before the session does." in words
+        assert "answered well" not in words
+        assert "Dear postmaster" not in words
+        explained = ehlo("explain", str(record)).stdout
+        assert "! The record ends here, before the session does." in explained
     record.write_text(greeted)
     assert "it does not say: no verdict." in " ".join(ehlo("show", str(record)).stdout.split())
     # What failed before remains true.

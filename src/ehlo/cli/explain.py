@@ -166,10 +166,10 @@ class Explainer:
         self._cases(case for case in read_replies(text) if is_known(case))
 
     def _transcript(self, text: str) -> None:
-        from ehlo.transcript.jsonl import TranscriptError, read
+        from ehlo.transcript.jsonl import TranscriptError, read_finished
 
         try:
-            transcript = read(io.StringIO(text))
+            transcript = read_finished(io.StringIO(text))
         except TranscriptError as error:
             raise UsageError(f"this is no transcript: {error}") from None
         self._session(transcript, "ehlo")
