@@ -24,8 +24,6 @@ UNANSWERED_MESSAGE = "unanswered-message"
 NO_RECIPIENT_NAMED = "no-recipient-named"
 #: EHLO was not known, and HELO was taken: that is how a client finds out, and no failure.
 HELO_ALONE = "helo-alone"
-#: What stands for a host that a pasted session does not name.
-UNKNOWN = "?"
 #: Of a line that is no reply, as many characters are shown.
 _SEEN = 200
 #: Commands that belong to no stage: what they are answered says nothing of the stage at which they were given.
@@ -124,7 +122,7 @@ def session_subject(transcript: Transcript) -> dict[str, str]:
     """What a whole session is about: its host and its address."""
     subject = {"host": transcript.header.target, "address": transcript.header.target}
     for event in transcript.events:
-        if event.kind == "dns" and event.fact("name") not in ("", UNKNOWN):
+        if event.kind == "dns" and event.fact("name"):
             subject["host"] = event.fact("name")
         elif event.kind == "connect":
             subject["address"] = _address(event)
@@ -148,8 +146,6 @@ def _subject_of(exchange: Exchange) -> dict[str, str]:
 
 def _address(event: Event) -> str:
     host, port = event.fact("address"), event.fact("port")
-    if host == UNKNOWN:
-        return ""
-    if port == "0":
+    if not host or port == "0":
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

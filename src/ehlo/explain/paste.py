@@ -58,6 +58,9 @@ _REPLY = re.compile(r"([2-5]\d\d)([ -]|$)")
 _COMMAND = re.compile(VERBS, re.IGNORECASE)
 #: What a program says of its own never goes on with what a server said.
 _OF_PROGRAM = re.compile(r"\s*(?:DEBUG|INFO|WARN|ERROR|TRACE)\b")
+#: An address, with which a name is looked up no more.
+_IP = re.compile(r"[\d.]+|[\da-fA-F.]*:[\da-fA-F:.]*")
+_NEXT = re.compile(r"\s*(?:Trying|Connected to) ")
 _HOST = r"(?P<host>\[?[\w.:-]{1,255}?\]?)"
 _PORT = r"(?P<port>\d{1,5})"
 #: How programs say where they connect to.
@@ -67,6 +70,7 @@ _TRYING = tuple(
         # Behind a prompt, which may end with any of these.
         rf"(?:.{{0,80}}[>$#%] ?|\W{{0,5}})(?:telnet|nc|ncat|netcat)(?: -\w+)* {_HOST} {_PORT}\s*$",
         rf".{{0,40}}openssl s_client .{{0,300}}-connect {_HOST}:{_PORT}\b",
+        rf"\W{{0,5}}Host {_HOST}:{_PORT} was resolved\.",
         # Without brackets an address of IPv6 has no port behind it.
         rf"\W{{0,5}}Trying (?P<host>\[[\da-fA-F:.]{{2,45}}\]|[\w.-]{{1,255}}):{_PORT}\.\.\.",
         rf"\s*✗ connect +{_HOST}:{_PORT}(?P<failed>\b)",
@@ -165,6 +169,7 @@ class _Session:
     def __init__(self, software: str, lines: list[Said]) -> None:
         self.events: list[Event] = []
         self.host, self.port = "", 0
+        self._address = ""
         self._software = software
         self._lines = lines
         self._number = self._spoken = -1
@@ -395,9 +400,12 @@ class _Session:
             return
         for pattern in _TRYING:
             if found := pattern.match(text):
-                self._place(found.groupdict())
+                self._try(found.groupdict())
                 if "failed" in found.groupdict():
                     break
+                if _NEXT.match(text, found.end()):
+                    # Line ends get lost when somebody copies.
+                    self._about(text[found.end() :])
                 return
         for pattern in _CONNECTED:
             if found := pattern.match(text):
@@ -416,16 +424,30 @@ class _Session:
             if failure is not None:
                 self._failure(failure, text.strip(" *=\t"))
 
+    def _try(self, groups: dict[str, str | None]) -> None:
+        self._place(groups)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Another address is tried, or has answered: what comes now belongs to it."""
+        if self.events and self.events[-1].kind == "connect":
+            self._failed = self._over = False
+
     def _place(self, groups: dict[str, str | None]) -> None:
-        self.host = (groups.get("host") or self.host).strip("[]")
+        host = (groups.get("host") or "").strip("[]")
+        if _IP.fullmatch(host):
+            # An address is one of the host that was named, if there was one.
+            self._address = host
+        self.host = host if host and not (_IP.fullmatch(host) and self.host) else self.host
         self.port = min(int(groups.get("port") or self.port), 65535)
 
     def _connect(self, groups: dict[str, str | None]) -> None:
-        address = groups.get("address") or self.host
         self._place(groups)
+        address = groups.get("address") or self._address
         if self._connected and not self._replies:
             return
         self._connected = True
+        self._go_on()
         # A new connection: what was open is lost.
         self._pending.clear()
         self._greeted, self._stage, self._tls_due, self._in_auth = False, "banner", False, False
@@ -474,7 +496,7 @@ class _Session:
             self._over = True
             return
         if error in _DNS_ERRORS:
-            facts: Facts = {"name": self.host or "?", "error": error, "message": text[:500]}
+            facts: Facts = {"name": self.host, "error": error, "message": text[:500]}
             self._event("net", "dns", "dns", facts=facts)
         elif error in _TLS_ERRORS:
             stage: Stage = "starttls" if self._tls_due or self._starttls_hidden else "tls"
@@ -485,7 +507,8 @@ class _Session:
         elif error in _LOST and failure.stage == "banner":
             self._error(error, text, "banner")
         elif not self._connected and (error in _CONNECT_ERRORS or error in _LOST):
-            where: Facts = {"address": self.host or "?", "port": self.port, "error": error, "message": text[:500]}
+            address = self._address or self.host
+            where: Facts = {"address": address, "port": self.port, "error": error, "message": text[:500]}
             self._event("net", "connect", "connect", facts=where)
         elif error in _CONNECT_ERRORS:
             return

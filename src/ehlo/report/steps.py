@@ -185,9 +185,9 @@ def _problem_summary(exchange: Exchange, problem: Event) -> str:
     error = problem.fact("error")
     words = _PROBLEMS.get(error) or problem.fact("message") or error
     if problem.kind == "connect":
-        return f"{_address(problem)}  {words}"
+        return "  ".join(filter(None, (_address(problem), words)))
     if problem.kind == "dns":
-        return f"{problem.fact('name')}  {words}"
+        return "  ".join(filter(None, (problem.fact("name"), words)))
     before = _before_reply(exchange)
     return before + words
 
@@ -218,7 +218,7 @@ def network_step(event: Event) -> Step:
 
 def _address(step: Event) -> str:
     host, port = step.fact("address"), step.fact("port")
-    if port == "0":
+    if not host or port == "0":
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
