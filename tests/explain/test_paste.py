@@ -279,6 +279,15 @@ def test_the_row_of_a_host_that_nobody_named_has_no_mark_in_its_place() -> None:
     assert "✗ connect   connection refused" in shown(paste)
 
 
+def test_all_that_openssl_finds_wrong_with_a_certificate() -> None:
+    (text,) = (it.text for it in PASTED if it.name == "openssl")
+    self_signed = "verify error:num=18:self-signed certificate\nverify return:1\n"
+    wrong_name = "verify error:num=62:hostname mismatch\nverify return:1\n"
+    said = text.replace("verify error:num=10", f"{self_signed}{wrong_name}verify error:num=10")
+    rules = [f"certificate-{problem}" for problem in ("self-signed", "wrong-name", "expired")]
+    assert rules_of(said) == rules
+
+
 TIMED_OUT = ["Trying 192.0.2.9...", "telnet: connect to address 192.0.2.9: Connection timed out"]
 
 

@@ -10,7 +10,7 @@ from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
 from ehlo.smtp.states import CONTENT, LAST_CHUNK
-from ehlo.transcript.event import Event
+from ehlo.transcript.event import Event, Facts
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
 
@@ -93,18 +93,31 @@ def _unfinished_reply(exchange: Exchange, events: Sequence[Event]) -> str:
     return f"S: {lines[-1].text[:_SEEN]}" if lines and lines[-1].kind == "line" else ""
 
 
-def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:
-    """The evidence in a handshake whose certificate does not verify."""
+def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> list[Evidence]:
+    """The evidence in a handshake whose certificate does not verify, for each thing that is wrong with it."""
     step = exchange.step
-    if step is None or step.kind != "tls" or not step.fact("problem"):
-        return None
-    return Evidence(
-        exchange.stage,
-        exchange.numbers,
-        certificate=step.fact("problem"),
-        seen=step.fact("detail"),
-        subject={**subject, "stage": exchange.stage},
-    )
+    if step is None or step.kind != "tls":
+        return []
+    return [
+        Evidence(
+            exchange.stage,
+            exchange.numbers,
+            certificate=problem,
+            seen=words,
+            subject={**subject, "stage": exchange.stage, "host": step.fact("name") or subject.get("host", "")},
+        )
+        for problem, words in certificate_problems(step.facts).items()
+    ]
+
+
+def certificate_problems(facts: Facts) -> dict[str, str]:
+    """The ids of all that is wrong with the certificate of a handshake, each in the TLS library's words."""
+    problems = facts.get("problems")
+    if isinstance(problems, dict):
+        return {problem: str(words) for problem, words in problems.items()}
+    # Records of older versions have the first alone.
+    problem = facts.get("problem")
+    return {str(problem): str(facts.get("detail") or "")} if problem else {}
 
 
 def masked_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:

@@ -69,7 +69,7 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     masked = [found for step in steps if (found := masked_evidence(step, subject))]
     evidence = [*masked]
     evidence += [_evidence(steps, number, transcript, subject) for number in others]
-    certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
+    certificates = [found for step in steps for found in certificate_evidence(step, subject)]
     if main is None:
         findings = findings_of([*evidence, *certificates])
         stage: Stage = steps[-1].stage if steps else "dns"

@@ -19,7 +19,7 @@ from ehlo.explain.said import VERBS, Said, who_said
 from ehlo.smtp.command import decode_base64
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
-from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
+from ehlo.transcript.event import NO_FACTS, Event, Facts, JsonValue, Kind, Who
 from ehlo.transcript.redaction import stray_response
 from ehlo.transcript.transcript import Header, Transcript
 
@@ -139,6 +139,8 @@ _OWN = re.compile(r"\s*[✓✗!-] (?P<stage>dns|connect|tls|starttls) ")
 _CONNECT_ERRORS = frozenset({"refused", "unreachable", "local-address", "connect-failed", "not-permitted"})
 _DNS_ERRORS = frozenset({"no-such-host", "no-address", "dns-failed"})
 _TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out"})
+#: What else may be wrong with a certificate whose chain is wrong.
+_OF_THEIR_OWN = frozenset({"expired", "not-yet-valid", "wrong-name"})
 _LOST = frozenset({"closed", "reset", "timed-out"})
 
 
@@ -187,7 +189,7 @@ class _Session:
         self._content: list[str] | None = None
         self._tls: int | None = None
         self._tls_due = False
-        self._problem: tuple[str, str] | None = None
+        self._problems: dict[str, str] = {}
         self._failed = False
         self._over = False
         self._mute = False
@@ -204,7 +206,7 @@ class _Session:
     def is_one(self) -> bool:
         """Whether it was a session at all."""
         both = self._commands and self._replies
-        return bool(both or (self._opened and (self._replies or self._failed or self._problem)))
+        return bool(both or (self._opened and (self._replies or self._failed or self._problems)))
 
     @property
     def open(self) -> bool:
@@ -237,12 +239,14 @@ class _Session:
         """No line comes any more."""
         if self._content is not None:
             self._end_content(partial=True)
-        if self._tls_due and self._problem is not None:
+        if self._tls_due and self._problems:
             self._handshake({})
-        if self._problem is not None and self._tls is None:
+        if self._problems and self._tls is None:
             self._handshake({}, "starttls" if self._starttls_hidden else "tls")
-        if self._problem is not None and not self._went_on() and self._software != "openssl":
-            self._error("certificate-not-verified", self._problem[1], self.events[self._tls or 0].stage)
+        if self._problems and not self._went_on() and self._software != "openssl":
+            self._error(
+                "certificate-not-verified", next(iter(self._problems.values())), self.events[self._tls or 0].stage
+            )
 
     def ended_by(self, code: int, text: str, failure: Failure) -> None:
         """How a program said at last that it ended."""
@@ -473,16 +477,19 @@ class _Session:
         return self._tls is not None and any(event.kind == "line" for event in self.events[self._tls + 1 :])
 
     def _add_problem(self) -> None:
-        if self._problem is not None and self._tls is not None:
+        if self._problems and self._tls is not None:
             event = self.events[self._tls]
-            problem, detail = self._problem
-            facts = {**event.facts, "problem": problem, "detail": detail}
+            problem, detail = next(iter(self._problems.items()))
+            problems: dict[str, JsonValue] = {**self._problems}
+            facts = {**event.facts, "problem": problem, "detail": detail, "problems": problems}
             self.events[self._tls] = event._replace(facts=facts)
 
     def _failure(self, failure: Failure, text: str) -> None:
         if failure.certificate:
-            if self._problem is None or self._problem[0] == "not-verified":
-                self._problem = failure.certificate, text[:500]
+            self._problems.pop("not-verified", "")
+            # Of a chain, programs say the same in several words; its dates and its name are other things.
+            if not self._problems or failure.certificate in _OF_THEIR_OWN:
+                self._problems.setdefault(failure.certificate, text[:500])
                 self._explain_handshake()
                 self._add_problem()
             return
