@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,6 +21,11 @@ UNEXPLAINED = {4: "postponed-unexplained", 5: "refused-unexplained"}
 SOMEWHERE = {"closed": "lost-somewhere", "reset": "lost-somewhere", "timed-out": "silent-somewhere"}
 #: The connection was lost, or nothing came, after a whole message: the server may have it (RFC 1047).
 UNANSWERED_MESSAGE = "unanswered-message"
+#: A reply began and did not end: its last line says that more follows (RFC 5321 §4.2.1).
+NOT_ENDED = "reply-not-ended"
+#: A record of TLS came where a greeting was due (RFC 8446 §5.1): its type, and the version.
+TLS_RECORD = "tls-record"
+_TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 #: DATA was refused, and no RCPT had been sent: that refusals of RCPT went before, as servers say, is not so.
 NO_RECIPIENT_NAMED = "no-recipient-named"
 #: EHLO was not known, and HELO was taken: that is how a client finds out, and no failure.
@@ -52,11 +58,10 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     subject = {**subject, **_subject_of(exchange), "stage": exchange.stage}
     if exchange.problem is not None:
         problem = exchange.problem
-        error = problem.fact("error")
         return Evidence(
             exchange.stage,
             exchange.numbers,
-            error=UNANSWERED_MESSAGE if error in SOMEWHERE and _sent_a_message(exchange, events) else error,
+            error=_error_of(exchange, problem, events),
             seen=_unfinished_reply(exchange, events) or problem.fact("message"),
             subject=subject,
         )
@@ -69,6 +74,18 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     if _answers_proxy_header(exchange, events):
         return evidence._replace(error="proxy-header-refused")
     return evidence
+
+
+def _error_of(exchange: Exchange, problem: Event, events: Sequence[Event]) -> str:
+    """The error that rules know: what happened, in the light of what had come by then."""
+    error = problem.fact("error")
+    if error in SOMEWHERE and _sent_a_message(exchange, events):
+        return UNANSWERED_MESSAGE
+    said = [event.data or b"" for event in map(events.__getitem__, exchange.numbers) if event.who == "server"]
+    if exchange.stage == "banner" and said and _TLS_RECORD.match(said[0]):
+        return TLS_RECORD
+    # Of a message it matters more that nobody knows whether it was taken, of QUIT that all was done.
+    return NOT_ENDED if error == "timed-out" and said and exchange.stage not in ("message", "quit") else error
 
 
 def _sent_a_message(exchange: Exchange, events: Sequence[Event]) -> bool:

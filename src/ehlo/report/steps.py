@@ -188,6 +188,8 @@ def _problem_summary(exchange: Exchange, problem: Event) -> str:
         return "  ".join(filter(None, (_address(problem), words)))
     if problem.kind == "dns":
         return "  ".join(filter(None, (problem.fact("name"), words)))
+    if error == "timed-out" and len(exchange.numbers) > (2 if exchange.command is not None else 1):
+        words = "the reply did not end in time"
     before = _before_reply(exchange)
     return before + words
 
