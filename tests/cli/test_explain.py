@@ -221,6 +221,14 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     assert done.stderr == b""
 
 
+def test_a_log_without_a_failure_says_whose_logs_are_read(explain: Explain) -> None:
+    shown = explain("--as", "log", "-", given=b"2026-03-01 09:00:00 all is well\n")
+    assert shown.startswith("0 failures, 0 causes\n")
+    assert "No line tells of a failure as Postfix, Exim, Sendmail, OpenSMTPD and Exchange write it." in " ".join(
+        shown.split()
+    )
+
+
 def test_a_log_is_grouped(explain: Explain) -> None:
     log = FILES["mail.log"].encode()
     shown = explain("--top", "1", "-", given=log)

@@ -18,7 +18,7 @@ from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding
 from ehlo.report.document import case_to_json, group_to_json
 from ehlo.report.finding import Cause, finding_lines, labelled
 from ehlo.report.style import Style, style_of
-from ehlo.report.text import safe
+from ehlo.report.text import safe, wrap
 from ehlo.transcript.redaction import redact
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ examples:
   ehlo explain "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org"
   ehlo explain 5.1.1
   ehlo explain bounce.eml                    a bounce; an mbox file or a folder of them is summed up
-  ehlo explain /var/log/mail.log             a log of Postfix, Exim, Sendmail, OpenSMTPD (gz, too)
+  ehlo explain /var/log/mail.log             a log of Postfix, Exim, Sendmail, OpenSMTPD, Exchange (gz, too)
   ehlo explain session.txt                   what was pasted from telnet, openssl, swaks, curl -v ...
   tail -500 app.log | ehlo explain -         an exception, with or without a stack trace
 
@@ -48,6 +48,8 @@ _PEEK = 65_536
 _FEW = 3
 #: A time in a log, as it is shown.
 _MINUTE = "%Y-%m-%d %H:%M"
+#: Whose logs are read.
+_KNOWN_LOGS = "Postfix, Exim, Sendmail, OpenSMTPD and Exchange"
 #: How far what is known of a cause stands to the right of its count.
 _INDENT = 2
 
@@ -310,6 +312,9 @@ class Explainer:
             return
         style, narrow = self._style, self._style._replace(width=self._style.width - _INDENT)
         print(style.bold(self._title))
+        if not groups:
+            for line in wrap(f"No line tells of a failure as {_KNOWN_LOGS} write it.", style.width):
+                print(line)
         for group in groups[: self._args.top]:
             print()
             print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(_span(group))}")

@@ -19,7 +19,9 @@ _LOG = re.compile(
     rb"|(?:\[\d+\] )?[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4} "
     rb"|(?:\[\d+\] )?(?:H=|no host name|SMTP (?:connection|command|protocol|call|data|syntax|error from)"
     rb"|TLS error|unexpected disconnection|rejected|\w+ authenticator failed))"
-    rb"|^#(?:Software: Microsoft Exchange|Fields: )",
+    rb"|^#(?:Software: Microsoft Exchange|Fields: )"
+    # A protocol log of Exchange without its head: local and remote endpoint, and what happened.
+    rb"|^\"?\d{4}-\d\d-\d\dT[\d:.]+Z\"?,[^\n]{3,200}?,\"?\d+\"?,[^,\n]*,[^,\n]*:\d+\"?,\"?[<>*+-]\"?,",
     re.MULTILINE,
 )
 
