@@ -42,3 +42,11 @@ def test_a_mistake_that_was_put_right_is_not_what_matters(session: str, outcome:
     assert paste is not None
     verdict = judge(paste.transcript)
     assert (verdict.outcome, [finding.rule for finding in verdict.findings]) == (outcome, rules)
+
+
+def test_what_is_said_again_and_again_is_one_finding() -> None:
+    session = "".join(f"C: line {number}\nS: 500 5.5.2 unknown command\n" for number in range(3))
+    paste = read_paste(BEGIN + MAIL + session + END)
+    assert paste is not None
+    (finding,) = judge(paste.transcript).findings
+    assert (finding.rule, finding.evidence) == ("command-unknown", (5, 6, 7, 8, 9, 10))

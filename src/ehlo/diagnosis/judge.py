@@ -71,7 +71,7 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     evidence += [_evidence(steps, number, transcript, subject) for number in others]
     certificates = [found for step in steps for found in certificate_evidence(step, subject)]
     if main is None:
-        findings = findings_of([*evidence, *certificates])
+        findings = _each_once([*evidence, *certificates])
         stage: Stage = steps[-1].stage if steps else "dns"
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
@@ -79,12 +79,12 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     first = _evidence(steps, main, transcript, subject)
     if first.error == "certificate-not-verified" and step.stage in ("tls", "starttls"):
         # That the session was given up over a certificate says less than what is wrong with it.
-        findings = findings_of([*certificates, first, *evidence])
+        findings = _each_once([*certificates, first, *evidence])
     elif masked and step.verb in ("EHLO", "HELO"):
         # What rewrites the server's words may be what refuses the greeting, too.
-        findings = findings_of([*masked, first, *evidence[len(masked) :], *certificates])
+        findings = _each_once([*masked, first, *evidence[len(masked) :], *certificates])
     else:
-        findings = findings_of([first, *evidence, *certificates])
+        findings = _each_once([first, *evidence, *certificates])
     outcome = "refused" if step.outcome == "refused" else "failed"
     if step.problem is not None and step.problem.fact("error") == "interrupted":
         outcome = "interrupted"
@@ -183,6 +183,17 @@ def _weight(step: Exchange, number: int) -> tuple[bool, bool, int, bool, int]:
         not syntax,
         -number,
     )
+
+
+def _each_once(evidence: list[Evidence]) -> tuple[Finding, ...]:
+    """The findings, those that say the same of the same words in one."""
+    said: dict[tuple[str, str, str, Stage | None], Finding] = {}
+    for finding in findings_of(evidence):
+        key = finding.rule, finding.title, finding.seen, finding.stage
+        if (before := said.get(key)) is not None:
+            finding = before._replace(evidence=before.evidence + finding.evidence)
+        said[key] = finding
+    return tuple(said.values())
 
 
 def findings_of(evidence: list[Evidence]) -> tuple[Finding, ...]:

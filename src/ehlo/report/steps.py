@@ -16,7 +16,7 @@ from ehlo.smtp.capabilities import Capabilities, parse_capabilities
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import CONTENT, LAST_CHUNK
+from ehlo.smtp.states import CONTENT, LAST_CHUNK, VERBS
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, Outcome
 
@@ -150,7 +150,10 @@ def _before_reply(exchange: Exchange) -> str:
         except CommandError:
             return ""
         return f"{path.address}: " if path is not None else ""
-    return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH") else f"{exchange.verb}: "
+    if exchange.verb in ("", "MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH"):
+        return ""
+    # As it was said: it may be no command at all, or a secret that was taken out.
+    return f"{exchange.verb if exchange.verb in VERBS else command.text.split()[0]}: "
 
 
 def _mechanism(exchange: Exchange) -> str:
