@@ -19,17 +19,15 @@ from ehlo import TargetError, connect
 from ehlo.lab import Lab
 from ehlo.probe.target import parse_target
 from peers.certificates import Authority
+from program import EHLO, run_ehlo
 
-EHLO = [sys.executable, "-m", "ehlo"]
 ENVELOPE = ["-f", "a@here.org", "-t", "b@example.com"]
 
 
 def ehlo(
     *words: str, stdin: int | None = subprocess.DEVNULL, env: dict[str, str] | None = None
 ) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [*EHLO, *words], capture_output=True, text=True, stdin=stdin, timeout=60, env={**os.environ, **(env or {})}
-    )
+    done = run_ehlo(*words, stdin=stdin, env=env)
     return done.returncode, done.stdout, done.stderr
 
 
