@@ -229,6 +229,13 @@ def test_a_log_without_a_failure_says_whose_logs_are_read(explain: Explain) -> N
     )
 
 
+def test_a_reply_is_wrapped_and_a_bare_code_stands_alone(explain: Explain) -> None:
+    said = "250 2.1.5 a reply that goes on and on, as some servers do, with an id 0123456789 and with more behind it"
+    shown = explain(said).splitlines()
+    assert (len(shown), max(map(len, shown)) <= 80) == (3, True)
+    assert explain("550").endswith("  seen  S: 550\n")
+
+
 def test_a_log_is_grouped(explain: Explain) -> None:
     log = FILES["mail.log"].encode()
     shown = explain("--top", "1", "-", given=log)

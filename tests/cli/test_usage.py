@@ -128,6 +128,7 @@ def ehlo(
         (["send", "x", "-f", "b@example.com"], "A recipient is needed"),
         (["show", "/nonexistent.jsonl"], "'/nonexistent.jsonl' cannot be read"),
         (["show", "/dev/null"], "is not a transcript: line 1"),
+        (["show", "/dev/null"], "Bounces, logs, pasted and captured sessions are for ehlo explain."),
         (["lab", "--port", "70000"], "--port 70000"),
         (["lab", "--user", "alice"], "the form is NAME:PASSWORD"),
         (["lab", "--cert", "x"], "--cert and --key belong together"),

@@ -232,8 +232,10 @@ class Explainer:
         if reply is not None and not refused:
             from ehlo.knowledge.codes import explain_or_say_unknown
 
-            print(f"{self._style.mark('ok')} {self._style.bold(safe(str(reply)))}")
-            print(f"  {explain_or_say_unknown(reply)}")
+            for number, line in enumerate(wrap(safe(str(reply)), self._style.width - 2)):
+                print(f"{' ' if number else self._style.mark('ok')} {self._style.bold(line)}")
+            for line in wrap(explain_or_say_unknown(reply), self._style.width - 2):
+                print(f"  {line}")
             return
         for line in finding_lines(finding, self._style):
             print(line)

@@ -27,6 +27,10 @@ cut off, or 2 if the file cannot be read.
 """
 
 
+#: Who reads what is no transcript.
+_OTHERWISE = "Bounces, logs, pasted and captured sessions are for ehlo explain."
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", metavar="FILE", help="a transcript, as --record writes it; - is standard input")
@@ -69,8 +73,8 @@ def _read(name: str) -> Transcript:
         with open(name, encoding="utf-8") as stream:
             return read_finished(stream)
     except TranscriptError as error:
-        raise UsageError(f"'{name}' is not a transcript: {error}.") from None
+        raise UsageError(f"'{name}' is not a transcript: {error}. {_OTHERWISE}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"'{name}' is not a transcript: it is not text.") from None
+        raise UsageError(f"'{name}' is not a transcript: it is not text. {_OTHERWISE}") from None
     except OSError as error:
         raise UsageError(f"'{name}' cannot be read: {error.strerror}.") from None
