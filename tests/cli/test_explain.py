@@ -236,6 +236,22 @@ def test_a_reply_is_wrapped_and_a_bare_code_stands_alone(explain: Explain) -> No
     assert explain("550").endswith("  seen  S: 550\n")
 
 
+def test_a_finding_that_names_no_recipient_says_whose_it_is(explain: Explain) -> None:
+    said = b"""Diagnostic information for administrators:
+
+bob@example.com
+Remote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup'
+
+carol@example.net
+Remote Server returned '550 5.7.1 Message rejected as spam'
+"""
+    shown = explain("-", given=said)
+    assert [line.split() for line in shown.splitlines() if line.startswith("  for  ")] == [
+        ["for", "bob@example.com"],
+        ["for", "carol@example.net"],
+    ]
+
+
 def test_a_log_is_grouped(explain: Explain) -> None:
     log = FILES["mail.log"].encode()
     shown = explain("--top", "1", "-", given=log)

@@ -286,6 +286,22 @@ def test_a_bounce_without_its_header_tells_of_each_recipient(system: str, end: s
     ]
 
 
+def test_each_of_several_recipients_of_exchange() -> None:
+    bounce = read_bounce(b"""Undeliverable: hello
+Delivery has failed to these recipients or groups:
+
+bob@example.com (bob@example.com)
+The email address you entered couldn't be found. Please check it.
+
+carol@example.net (carol@example.net)
+The recipient's mailbox is full and can't accept messages now.
+""")
+    assert [(case.recipient, explain_case(case).rule) for case in bounce.cases] == [
+        ("bob@example.com", "recipient-unknown"),
+        ("carol@example.net", "mailbox-full"),
+    ]
+
+
 def test_a_text_is_no_bounce_for_having_no_header() -> None:
     for text in ("550 5.1.1 <bob@example.com>: User unknown", "hello", "", "Your message is here."):
         assert kind_of(text.encode()) is None

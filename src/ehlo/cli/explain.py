@@ -239,6 +239,10 @@ class Explainer:
             return
         for line in finding_lines(finding, self._style):
             print(line)
+        if case.recipient and case.recipient not in finding.title:
+            # Of several recipients, each has to know what is theirs.
+            for line in labelled("for", case.recipient, self._style):
+                print(line)
 
     def _bounce(self, raw: bytes) -> None:
         from ehlo.explain.bounces import read_bounce

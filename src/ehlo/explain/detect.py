@@ -35,6 +35,7 @@ _BOUNCE = re.compile(
     rb"|Delivery has failed to (?:these|the following) recipients|Delivery to the following recipients?\b"
     rb"|Your message (?:to \S{1,300} )?(?:couldn't be|could not be|wasn't|was not|has not been) delivered"
     rb"|(?:The following|These) addresses had |(?:The following|These) address(?:es|\(es\)) failed"
+    rb"|Diagnostic information for administrators:|Generating server: "
     rb"|(?:Reporting-MTA|Final-Recipient|Original-Recipient): ?[\w-]+;)",
     re.IGNORECASE,
 )
