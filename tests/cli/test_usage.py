@@ -38,6 +38,8 @@ def ehlo(
         (["check", "mail.example.com:http"], "a port is a number from 1 to 65535, not 'http'"),
         (["check", "mail.example.com:"], "a port is a number"),
         (["check", ""], "The target is empty"),
+        (["check", "256.1.1.1"], "256.1.1.1 is no IPv4 address, and no host has a name of numbers alone."),
+        (["explain", "--top", "-1", "5.1.1"], "--top -1: a number of causes is 1 or more."),
         (["check", "127.0.0.1:2525:99999"], "has too many colons for a host:port, and is no IPv6 address"),
         (["check", "recipient@[127.0.0.1]", "-6"], "127.0.0.1 is an IPv4 address, and -6 asks for IPv6 alone."),
         (["check", "recipient@[IPv6:::1]", "-4"], "::1 is an IPv6 address, and -4 asks for IPv4 alone."),

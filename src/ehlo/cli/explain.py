@@ -65,6 +65,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain something."""
+    if args.top < 1:
+        raise UsageError(f"--top {args.top}: a number of causes is 1 or more.")
     explainer = Explainer(args, style_of(sys.stdout, args.color))
     source = source_of(args.what)
     if isinstance(source, Path):
