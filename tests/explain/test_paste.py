@@ -288,6 +288,14 @@ def test_all_that_openssl_finds_wrong_with_a_certificate() -> None:
     assert rules_of(said) == rules
 
 
+def test_telnet_cannot_make_a_handshake() -> None:
+    session = [*GREETED, "STARTTLS", "220 2.0.0 Ready to start TLS", "AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=", CLOSED]
+    text = lines(TELNET_UP, session)
+    assert rules_of(text) == ["starttls-went-on-in-clear"]
+    paste, _ = verdict_on(text)
+    assert "AGFsaWNl" not in shown(paste)
+
+
 TIMED_OUT = ["Trying 192.0.2.9...", "telnet: connect to address 192.0.2.9: Connection timed out"]
 
 

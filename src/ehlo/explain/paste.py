@@ -138,7 +138,9 @@ _FAILS = re.compile(
 _OWN = re.compile(r"\s*[✓✗!-] (?P<stage>dns|connect|tls|starttls) ")
 _CONNECT_ERRORS = frozenset({"refused", "unreachable", "local-address", "connect-failed", "not-permitted"})
 _DNS_ERRORS = frozenset({"no-such-host", "no-address", "dns-failed"})
-_TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out"})
+_TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out", "no-handshake"})
+#: Programs that cannot encrypt; others do not show the handshake, or not in every case.
+_WITHOUT_TLS = frozenset({"telnet", "netcat"})
 #: What else may be wrong with a certificate whose chain is wrong.
 _OF_THEIR_OWN = frozenset({"expired", "not-yet-valid", "wrong-name"})
 _LOST = frozenset({"closed", "reset", "timed-out"})
@@ -356,6 +358,9 @@ class _Session:
                 self._content.append(text[1:] if text.startswith("..") else text)
             return
         if not text.strip() or self._mute:
+            return
+        if self._tls_due and self._software in _WITHOUT_TLS:
+            self._failure(Failure("no-handshake"), "the session went on in clear behind STARTTLS")
             return
         if self._tls_due:
             self._handshake({})
