@@ -147,8 +147,15 @@ def test_links_between_rules() -> None:
 def test_advice_names_what_ehlo_can_do_itself() -> None:
     advice = {rule.id: " ".join(rule.fix) for rule in RULES}
     assert not [rule for rule, text in advice.items() if "s_client" in text or "swaks" in text]
-    for rule in ("tls-old-version", "tls-no-common-cipher", "tls-failed", "tls-cut"):
+    for rule in ("tls-old-version", "tls-no-common-cipher", "tls-failed", "tls-cut", "tls-on-connect-cut"):
         assert "--explain-tls" in advice[rule]
+
+
+def test_a_handshake_after_starttls_that_was_cut_is_no_matter_of_ports() -> None:
+    at = {stage: RULES.for_error("tls-cut", "cut", stage)[0][0] for stage in ("tls", "starttls")}
+    assert (at["tls"].id, at["starttls"].id) == ("tls-on-connect-cut", "tls-cut")
+    assert at["tls"].settings
+    assert not at["starttls"].settings
 
 
 def test_no_rule_knows_where_another_finding_stands() -> None:

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from ehlo.lab import Lab, Policy
+from program import run_ehlo
 
 POLICY = Policy(mailboxes=frozenset({"a@example.com", "b@example.com"}))
 
 
-def ehlo(command: str, lab_port: int, *options: str) -> subprocess.CompletedProcess[str]:
-    words = [
-        command,
-        f"127.0.0.1:{lab_port}",
-        "-f",
-        "me@here.org",
-        "--helo",
-        "here.org",
-        "--starttls",
-        "never",
-        *options,
-    ]
-    return subprocess.run(
-        [sys.executable, "-m", "ehlo", *words],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
+def session(command: str, lab_port: int, *options: str) -> subprocess.CompletedProcess[str]:
+    """A session in clear with a lab."""
+    in_clear = ["-f", "me@here.org", "--helo", "here.org", "--starttls", "never"]
+    return run_ehlo(command, f"127.0.0.1:{lab_port}", *in_clear, *options)
 
 
 def verdict_of(text: str) -> str:
@@ -45,7 +29,7 @@ def verdict_of(text: str) -> str:
 def test_some_recipients_are_refused() -> None:
     to = [word for name in ("a", "x", "b", "y") for word in ("-t", f"{name}@example.com")]
     with Lab(policy=POLICY).running() as lab:
-        done = ehlo("send", lab.port, *to)
+        done = session("send", lab.port, *to)
         assert len(lab.messages) == 1
     assert done.returncode == 18
     said = "✓ The server (Postfix) took the message for 2 recipients, but not for x@example.com, y@example.com."
@@ -55,14 +39,14 @@ def test_some_recipients_are_refused() -> None:
 def test_each_recipient_has_an_answer_of_its_own() -> None:
     with Lab(policy=POLICY).running(doors={"lmtp": 0}) as lab:
         lab.fault("message", to="b@example.com", reply="452 4.2.2 Full")
-        done = ehlo("send", lab.ports["lmtp"], "--lmtp", "-t", "a@example.com", "-t", "b@example.com")
+        done = session("send", lab.ports["lmtp"], "--lmtp", "-t", "a@example.com", "-t", "b@example.com")
     assert done.returncode == 20
     assert " took the message for a@example.com, but not for b@example.com." in " ".join(done.stdout.split())
 
 
 def test_nobody_took_it() -> None:
     with Lab(policy=POLICY).running() as lab:
-        done = ehlo("send", lab.port, "-t", "x@example.com")
+        done = session("send", lab.port, "-t", "x@example.com")
     assert " took the message" not in done.stdout
 
 
@@ -70,7 +54,7 @@ def test_nobody_took_it() -> None:
 @pytest.mark.parametrize("fault", [{"silent": True}, {"close": True, "silent": True}])
 def test_only_quit_goes_wrong(command: str, said: str, fault: dict[str, Any]) -> None:
     with Lab(policy=POLICY).running() as lab, lab.fault("quit", **fault):
-        done = ehlo(command, lab.port, "-t", "a@example.com", "--timeout", "quit=0.3")
+        done = session(command, lab.port, "-t", "a@example.com", "--timeout", "quit=0.3")
     assert done.returncode == 21
     first, second = verdict_of(done.stdout).splitlines()
     assert first == f"✓ The server (Postfix) {said} for a@example.com."
@@ -79,8 +63,8 @@ def test_only_quit_goes_wrong(command: str, said: str, fault: dict[str, Any]) ->
 
 def test_yes_to_data_asks_for_no_message() -> None:
     with Lab(policy=POLICY).running() as lab, lab.fault("data", reply="250 2.0.0 Ok"):
-        done = ehlo("send", lab.port, "-t", "a@example.com")
-        again = ehlo("send", lab.port, "-t", "a@example.com", "--json")
+        done = session("send", lab.port, "-t", "a@example.com")
+        again = session("send", lab.port, "-t", "a@example.com", "--json")
         assert lab.messages == []
     assert done.returncode == 19
     assert verdict_of(done.stdout).startswith(
@@ -92,7 +76,7 @@ def test_yes_to_data_asks_for_no_message() -> None:
 @pytest.mark.parametrize("stage", ["message", "quit"])
 def test_a_check_delivers_nothing(stage: str) -> None:
     with Lab(policy=POLICY).running() as lab:
-        done = ehlo("check", lab.port, "-t", "a@example.com", "--stop-after", stage)
+        done = session("check", lab.port, "-t", "a@example.com", "--stop-after", stage)
         assert (lab.messages, lab.sessions) == ([], [])
     assert done.returncode == 2
     assert done.stderr.startswith(f"ehlo check: --stop-after {stage}: a check delivers nothing; ehlo send goes so far.")

@@ -167,6 +167,27 @@ def test_short_options_outweigh_as_well(configure: Configure, parsed: Parsed) ->
     assert parsed("check", "@work", "-f", "<>").sender == "<>"
 
 
+@pytest.mark.parametrize(
+    ("file", "words", "shown"),
+    [
+        ("[defaults]\nquiet = true", [], (False, True)),
+        ("[defaults]\nquiet = true", ["--json"], (True, False)),
+        ("[defaults]\njson = true", ["-q"], (False, True)),
+        ("[defaults]\nquiet = true\n[check]\njson = true", [], (True, False)),
+        ("[defaults]\njson = true\n[check]\nquiet = true", [], (False, True)),
+        # What is switched off takes nothing from the other.
+        ("[defaults]\nquiet = true\n[check]\njson = false", [], (False, True)),
+        ("[defaults]\nquiet = false\njson = true", [], (True, False)),
+    ],
+)
+def test_json_and_quiet_are_never_both_in_effect(
+    configure: Configure, parsed: Parsed, file: str, words: list[str], shown: tuple[bool, bool]
+) -> None:
+    configure(file)
+    args = parsed("check", "host", *words)
+    assert (args.json, args.quiet) == shown
+
+
 def test_home_folder_is_filled_in(configure: Configure, parsed: Parsed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     configure('[defaults]\nca-file = "~/ca.pem"\nhelo = "~/x"\n')
@@ -329,6 +350,11 @@ def test_numbers_without_quotes(configure: Configure, parsed: Parsed) -> None:
             "[check]\nuser = 'u'\npassword-file = 'f'\npassword-env = 'v'",
             ["h"],
             "[check] has password-file and password-env, of which only one may be given.",
+        ),
+        (
+            "[defaults]\nquiet = true\njson = true",
+            ["h"],
+            "[defaults] has quiet and json, of which only one may be given.",
         ),
     ],
 )

@@ -221,6 +221,37 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     assert done.stderr == b""
 
 
+def test_a_log_without_a_failure_says_whose_logs_are_read(explain: Explain) -> None:
+    shown = explain("--as", "log", "-", given=b"2026-03-01 09:00:00 all is well\n")
+    assert shown.startswith("0 failures, 0 causes\n")
+    assert "No line tells of a failure as Postfix, Exim, Sendmail, OpenSMTPD and Exchange write it." in " ".join(
+        shown.split()
+    )
+
+
+def test_a_reply_is_wrapped_and_a_bare_code_stands_alone(explain: Explain) -> None:
+    said = "250 2.1.5 a reply that goes on and on, as some servers do, with an id 0123456789 and with more behind it"
+    shown = explain(said).splitlines()
+    assert (len(shown), max(map(len, shown)) <= 80) == (3, True)
+    assert explain("550").endswith("  seen  S: 550\n")
+
+
+def test_a_finding_that_names_no_recipient_says_whose_it_is(explain: Explain) -> None:
+    said = b"""Diagnostic information for administrators:
+
+bob@example.com
+Remote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup'
+
+carol@example.net
+Remote Server returned '550 5.7.1 Message rejected as spam'
+"""
+    shown = explain("-", given=said)
+    assert [line.split() for line in shown.splitlines() if line.startswith("  for  ")] == [
+        ["for", "bob@example.com"],
+        ["for", "carol@example.net"],
+    ]
+
+
 def test_a_log_is_grouped(explain: Explain) -> None:
     log = FILES["mail.log"].encode()
     shown = explain("--top", "1", "-", given=log)

@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ehlo.lab.authority import make_identity
+from program import EHLO, run_ehlo
 
-EHLO = [sys.executable, "-m", "ehlo"]
 #: Believes in every certificate.
 TRUSTING = ssl.create_default_context()
 TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
@@ -80,8 +80,7 @@ def lab(*options: str) -> Iterator[Process]:
 
 
 def ehlo(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "80"}
-    return subprocess.run([*EHLO, "lab", *words], capture_output=True, text=True, timeout=60, env=environment)
+    return run_ehlo("lab", *words, env={"COLUMNS": "80"})
 
 
 def send(port: int, to: str = "recipient@example.com", subject: str = "hello", login: str = "") -> None:

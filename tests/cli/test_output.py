@@ -20,6 +20,8 @@ from docs.examples import run as run_example
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.report.style import Style
 from ehlo.report.text import duration, pad, safe, shorten, size, width_of
+from program import run_ehlo
+from report.pages import words_of
 
 PASSWORD = "wonderland-7"
 SCHEMA = json.loads((files("ehlo.report") / "schema.json").read_text())
@@ -31,19 +33,8 @@ def running_lab() -> Iterator[RunningLab]:
         yield lab
 
 
-def ehlo(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ehlo", *words],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        env={**os.environ, **(env or {})},
-    )
-
-
 def test_json_is_valid_and_alone_on_stdout(lab: RunningLab) -> None:
-    done = ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--json")
+    done = run_ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--json")
     document = json.loads(done.stdout)
     jsonschema.validate(document, SCHEMA)
     assert done.stderr == ""
@@ -61,36 +52,46 @@ def test_show_shows_what_check_showed(lab: RunningLab, tmp_path: Path) -> None:
     record = str(tmp_path / "session.jsonl")
     words = [f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "-t", "recipient@example.com"]
     for options in ([], ["-v"], ["--color", "always"]):
-        live = ehlo("check", *words, *options, "--record", record)
-        assert ehlo("show", record, *options).stdout == live.stdout
+        live = run_ehlo("check", *words, *options, "--record", record)
+        assert run_ehlo("show", record, *options).stdout == live.stdout
 
 
 def test_a_record_that_was_cut_off_ends_where_it_ends(lab: RunningLab, tmp_path: Path) -> None:
     record = tmp_path / "session.jsonl"
-    ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--record", str(record))
+    run_ehlo("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com", "--record", str(record))
     whole = record.read_text()
-    assert "The record ends here" not in ehlo("show", str(record)).stdout
+    assert "The record ends here" not in run_ehlo("show", str(record)).stdout
     lines = whole.splitlines(keepends=True)
     greeted = "".join(lines[:3])
     mail = "".join(lines[: next(n for n, line in enumerate(lines) if "MAIL FROM" in line)])
     refused = "".join(lines[: next(n for n, line in enumerate(lines) if '"550 ' in line) + 1])
     for cut in (lines[0], greeted, greeted + lines[3][:20], mail):
         record.write_text(cut)
-        done = ehlo("show", str(record))
+        done = run_ehlo("show", str(record))
         assert "! The record ends here, before the session does." in done.stdout
         assert ("answered well" not in done.stdout, done.returncode) == (True, 0)
+        page = tmp_path / "page.html"
+        document = json.loads(run_ehlo("show", str(record), "--json", "--html", str(page)).stdout)
+        jsonschema.validate(document, SCHEMA)
+        assert document["verdict"]["outcome"] == "interrupted"
+        words = words_of(page.read_text())
+        assert "The record ends here, before the session does." in words
+        assert "answered well" not in words
+        assert "Dear postmaster" not in words
+        explained = run_ehlo("explain", str(record)).stdout
+        assert "! The record ends here, before the session does." in explained
     record.write_text(greeted)
-    assert "it does not say: no verdict." in " ".join(ehlo("show", str(record)).stdout.split())
+    assert "it does not say: no verdict." in " ".join(run_ehlo("show", str(record)).stdout.split())
     # What failed before remains true.
     record.write_text(refused)
-    shown = ehlo("show", str(record)).stdout
+    shown = run_ehlo("show", str(record)).stdout
     assert "! The record ends here, before the session does.\n\n✗ recipient · " in shown
 
 
 def test_a_record_of_no_connection_is_whole(tmp_path: Path) -> None:
     record = tmp_path / "session.jsonl"
-    assert ehlo("check", "127.0.0.1:1", "--record", str(record)).returncode == 11
-    assert "The record ends here" not in ehlo("show", str(record)).stdout
+    assert run_ehlo("check", "127.0.0.1:1", "--record", str(record)).returncode == 11
+    assert "The record ends here" not in run_ehlo("show", str(record)).stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -98,7 +99,7 @@ def test_a_record_of_no_connection_is_whole(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_does_not_end_the_session(lab: RunningLab, options: list[str]) -> None:
     before = len(lab.lab.messages)
     words = ["send", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "recipient@example.com", *options]
-    done = ehlo(*words, "--record", "/dev/full")
+    done = run_ehlo(*words, "--record", "/dev/full")
     assert done.stderr == "ehlo send: The record '/dev/full' cannot be written: No space left on device.\n"
     assert done.returncode == 0
     assert '"accepted"' in done.stdout if options else "✓ The server (Postfix) took the message" in done.stdout
@@ -110,8 +111,8 @@ def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
     secret.write_text(PASSWORD + "\n")
     record = tmp_path / "session.jsonl"
     words = ["check", f"127.0.0.1:{lab.port}", "--user", "alice", "--insecure", "--record", str(record)]
-    plain = ehlo(*words, "-v", "--password-file", str(secret))
-    document = ehlo(*words, "--json", env={"EHLO_PASSWORD": PASSWORD})
+    plain = run_ehlo(*words, "-v", "--password-file", str(secret))
+    document = run_ehlo(*words, "--json", env={"EHLO_PASSWORD": PASSWORD})
     assert plain.returncode == document.returncode == 0
     import base64
 
@@ -120,12 +121,12 @@ def test_secrets_are_nowhere(lab: RunningLab, tmp_path: Path) -> None:
         assert not [word for word in hidden if word in text]
     assert "AUTH PLAIN [redacted]" in plain.stdout
     assert '"user":"alice"' in record.read_text()
-    shown = ehlo(*words, "-v", "--show-secrets", "--password-file", str(secret))
+    shown = run_ehlo(*words, "-v", "--show-secrets", "--password-file", str(secret))
     assert hidden[1] in shown.stdout
 
 
 def test_password_is_not_sent_to_an_unverified_server(lab: RunningLab) -> None:
-    done = ehlo("check", f"127.0.0.1:{lab.port}", "--user", "alice", "--json", env={"EHLO_PASSWORD": PASSWORD})
+    done = run_ehlo("check", f"127.0.0.1:{lab.port}", "--user", "alice", "--json", env={"EHLO_PASSWORD": PASSWORD})
     verdict = json.loads(done.stdout)["verdict"]
     assert (verdict["stage"], verdict["findings"][0]["rule"]) == ("auth", "certificate-required")
     assert done.returncode == 16
@@ -133,7 +134,7 @@ def test_password_is_not_sent_to_an_unverified_server(lab: RunningLab) -> None:
 
 
 def test_quiet_says_nothing(lab: RunningLab) -> None:
-    done = ehlo("check", f"127.0.0.1:{lab.port}", "-q", "-f", "a@here.org", "-t", "nobody@example.com")
+    done = run_ehlo("check", f"127.0.0.1:{lab.port}", "-q", "-f", "a@here.org", "-t", "nobody@example.com")
     assert (done.returncode, done.stdout, done.stderr) == (18, "", "")
 
 
@@ -171,26 +172,26 @@ def test_no_line_is_wider_than_the_terminal(lab: RunningLab, columns: int) -> No
 def test_nothing_is_cut_where_there_is_no_terminal(lab: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com")
     monkeypatch.delenv("COLUMNS", raising=False)
-    done = ehlo(*words, "--explain-tls")
+    done = run_ehlo(*words, "--explain-tls")
     assert "…" not in done.stdout
     assert "ENHANCEDSTATUSCODES  8BITMIME  DSN" in done.stdout
     assert "550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown in" in done.stdout
     # Who asks for a width gets it.
-    narrow = ehlo(*words, env={"COLUMNS": "80"}).stdout
+    narrow = run_ehlo(*words, env={"COLUMNS": "80"}).stdout
     assert max(width_of(line) for line in narrow.splitlines()) <= 80
 
 
 def test_ascii_terminals_get_ascii(lab: RunningLab) -> None:
     words = ["check", f"127.0.0.1:{lab.port}", "-f", "a@here.org", "-t", "nobody@example.com"]
-    shown = ehlo(*words, env={"PYTHONIOENCODING": "ascii"}).stdout
+    shown = run_ehlo(*words, env={"PYTHONIOENCODING": "ascii"}).stdout
     assert shown.isascii()
     assert "x rcpt" in shown
 
 
 def test_colour_on_a_terminal_alone(lab: RunningLab) -> None:
     words = ["check", f"127.0.0.1:{lab.port}"]
-    assert "\x1b" not in ehlo(*words).stdout
-    assert "\x1b[32m" in ehlo(*words, "--color", "always").stdout
+    assert "\x1b" not in run_ehlo(*words).stdout
+    assert "\x1b[32m" in run_ehlo(*words, "--color", "always").stdout
     assert "\x1b[" in on_a_terminal(words, {})
     assert "\x1b[3" not in on_a_terminal(words, {"NO_COLOR": "1"})
 
@@ -232,7 +233,7 @@ def test_lab_shows_the_conversation() -> None:
     )
     assert process.stdout is not None
     port = process.stdout.readline().strip().rpartition(":")[2]
-    status = ehlo("check", f"127.0.0.1:{port}", "-f", "a@here.org", "-t", "nobody@example.com").returncode
+    status = run_ehlo("check", f"127.0.0.1:{port}", "-f", "a@here.org", "-t", "nobody@example.com").returncode
     process.terminate()
     shown = process.communicate(timeout=30)[0]
     assert status == 18

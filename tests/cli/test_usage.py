@@ -19,17 +19,15 @@ from ehlo import TargetError, connect
 from ehlo.lab import Lab
 from ehlo.probe.target import parse_target
 from peers.certificates import Authority
+from program import EHLO, run_ehlo
 
-EHLO = [sys.executable, "-m", "ehlo"]
 ENVELOPE = ["-f", "a@here.org", "-t", "b@example.com"]
 
 
 def ehlo(
     *words: str, stdin: int | None = subprocess.DEVNULL, env: dict[str, str] | None = None
 ) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [*EHLO, *words], capture_output=True, text=True, stdin=stdin, timeout=60, env={**os.environ, **(env or {})}
-    )
+    done = run_ehlo(*words, stdin=stdin, env=env)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -40,6 +38,8 @@ def ehlo(
         (["check", "mail.example.com:http"], "a port is a number from 1 to 65535, not 'http'"),
         (["check", "mail.example.com:"], "a port is a number"),
         (["check", ""], "The target is empty"),
+        (["check", "256.1.1.1"], "256.1.1.1 is no IPv4 address, and no host has a name of numbers alone."),
+        (["explain", "--top", "-1", "5.1.1"], "--top -1: a number of causes is 1 or more."),
         (["check", "127.0.0.1:2525:99999"], "has too many colons for a host:port, and is no IPv6 address"),
         (["check", "recipient@[127.0.0.1]", "-6"], "127.0.0.1 is an IPv4 address, and -6 asks for IPv6 alone."),
         (["check", "recipient@[IPv6:::1]", "-4"], "::1 is an IPv6 address, and -4 asks for IPv4 alone."),
@@ -130,6 +130,7 @@ def ehlo(
         (["send", "x", "-f", "b@example.com"], "A recipient is needed"),
         (["show", "/nonexistent.jsonl"], "'/nonexistent.jsonl' cannot be read"),
         (["show", "/dev/null"], "is not a transcript: line 1"),
+        (["show", "/dev/null"], "Bounces, logs, pasted and captured sessions are for ehlo explain."),
         (["lab", "--port", "70000"], "--port 70000"),
         (["lab", "--user", "alice"], "the form is NAME:PASSWORD"),
         (["lab", "--cert", "x"], "--cert and --key belong together"),

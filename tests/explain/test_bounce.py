@@ -14,6 +14,7 @@ from ehlo.explain.bounces.diagnostic import Diagnostic, read_diagnostic
 from ehlo.explain.bounces.fields import read_report
 from ehlo.explain.bounces.freeform import blocks, exchanges
 from ehlo.explain.case import explain_case
+from ehlo.explain.detect import kind_of
 
 MAILS = Path(__file__).parent / "bounces"
 
@@ -214,6 +215,97 @@ def test_a_reply_that_a_report_cuts_short_is_completed_from_the_transcript() -> 
 )
 def test_diagnostics_are_taken_apart(told: str, expected: Diagnostic) -> None:
     assert read_diagnostic(told) == expected
+
+
+ONE = "550 5.1.1 <bob@example.com>: User unknown"
+TWO = "552 5.2.2 Mailbox full"
+#: What systems say of two recipients, without the header of the mail that it stood in.
+PASTED = {
+    "postfix": f"""This is the mail system at host mx.example.org.
+
+<bob@example.com>: host mx.example.com[192.0.2.1] said: {ONE} (in reply to
+    RCPT TO command)
+
+<carol@example.net>: host mx.example.net[192.0.2.2] said: {TWO} (in
+    reply to RCPT TO command)
+""",
+    "qmail": f"""Hi. This is the qmail-send program at example.org.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<bob@example.com>:
+192.0.2.1 does not like recipient.
+Remote host said: {ONE}
+
+<carol@example.net>:
+192.0.2.2 does not like recipient.
+Remote host said: {TWO}
+""",
+    "exim": f"""This message was created automatically by mail delivery software.
+
+A message that you sent could not be delivered to one or more of its
+recipients. The following address(es) failed:
+
+  bob@example.com
+    SMTP error from remote mail server after RCPT TO:<bob@example.com>:
+    {ONE}
+  carol@example.net
+    SMTP error from remote mail server after RCPT TO:<carol@example.net>:
+    {TWO}
+""",
+    "sendmail": f"""   ----- The following addresses had permanent fatal errors -----
+<bob@example.com>
+    (reason: {ONE})
+<carol@example.net>
+    (reason: {TWO})
+""",
+    "": f"""Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; bob@example.com
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; {ONE}
+
+Final-Recipient: rfc822; carol@example.net
+Action: failed
+Status: 5.2.2
+Diagnostic-Code: smtp; {TWO}
+""",
+}
+
+
+@pytest.mark.parametrize("system", PASTED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_bounce_without_its_header_tells_of_each_recipient(system: str, end: str) -> None:
+    raw = PASTED[system].replace("\n", end).encode()
+    assert kind_of(raw) == "bounce"
+    bounce = read_bounce(raw)
+    assert bounce.system == system
+    assert [(case.recipient, explain_case(case).rule) for case in bounce.cases] == [
+        ("bob@example.com", "recipient-unknown"),
+        ("carol@example.net", "mailbox-full"),
+    ]
+
+
+def test_each_of_several_recipients_of_exchange() -> None:
+    bounce = read_bounce(b"""Undeliverable: hello
+Delivery has failed to these recipients or groups:
+
+bob@example.com (bob@example.com)
+The email address you entered couldn't be found. Please check it.
+
+carol@example.net (carol@example.net)
+The recipient's mailbox is full and can't accept messages now.
+""")
+    assert [(case.recipient, explain_case(case).rule) for case in bounce.cases] == [
+        ("bob@example.com", "recipient-unknown"),
+        ("carol@example.net", "mailbox-full"),
+    ]
+
+
+def test_a_text_is_no_bounce_for_having_no_header() -> None:
+    for text in ("550 5.1.1 <bob@example.com>: User unknown", "hello", "", "Your message is here."):
+        assert kind_of(text.encode()) is None
+        assert read_bounce(text.encode()).kind == "none"
 
 
 def test_reports_are_read_in_any_order_and_spelling() -> None:

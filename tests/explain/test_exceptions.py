@@ -506,6 +506,19 @@ def test_a_number_of_winsock_decides_in_any_language(number: int, rule: str, tex
     assert explain_case(case).rule == rule
 
 
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        ("0x800CCC0D", "no-such-host"), ("0x800CCC0E", "connection-failed"), ("0x800CCC0F", "lost-somewhere"),
+        ("0x800CCC13", "connection-unreachable"), ("0x800CCC19", "silent-somewhere"),
+        ("0x800CCC7D", "starttls-not-offered"),
+    ],
+)  # fmt: skip
+def test_so_does_a_number_of_outlook(number: str, rule: str) -> None:
+    (case,) = read_exception(f"Task 'a@example.com - Sending' reported error ({number}): 'Xyzzy'")
+    assert explain_case(case).rule == rule
+
+
 @pytest.mark.parametrize("text", ["smtp.example.com:10061", "port 10060", "550 queued as 10054", "5.7.10061"])
 def test_other_numbers_are_none_of_winsock(text: str) -> None:
     assert read_exception(text) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import json
@@ -23,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ehlo.explain.case import explain_case
+from ehlo.explain.detect import kind_of
 from ehlo.explain.logs import Damage, Entry, read_log, summarize
 from ehlo.report.document import group_to_json
 from explain.log_lines import ALL, CHATTER
@@ -265,6 +267,59 @@ def test_exchange_session() -> None:
     one, two = read(text)
     assert (one.direction, one.case.recipient, one.case.stage) == ("out", "one@example.com", "rcpt")
     assert (two.case.recipient, two.case.sender) == ("two@example.com", "a@example.net")
+
+
+EXCHANGE_FIELDS = "date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context"
+
+
+def exchange_log(
+    *events: tuple[str, str, str], connector: str = "Outbound", session: str = "08DA", quoted: bool
+) -> str:
+    """A protocol log of a connector that sends: event, data, context."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n")
+    for number, event in enumerate(events):
+        ends = "192.0.2.1:51234", "198.51.100.1:25"
+        writer.writerow(["2026-03-01T09:00:00.000Z", connector, session, number, *ends, *event])
+    return stream.getvalue()
+
+
+REFUSED_BY_EXCHANGE = (
+    ("+", "", ""),
+    ("<", "220 mail.example.com ESMTP", ""),
+    (">", "MAIL FROM:<a@example.net>", ""),
+    ("<", "250 2.1.0 Ok", ""),
+    (">", "RCPT TO:<nobody@example.com>", ""),
+    ("<", "550 5.1.1 <nobody@example.com>: User unknown, says this server", ""),
+    ("-", "", "Local"),
+)
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("connector", ["Outbound", "Outbound, main", 'EX1\\the "default"'])
+@pytest.mark.parametrize("session", ["08DA4F7C11473A60", "S1", "08DA-4F7C.1"])
+def test_exchange_in_any_form_of_csv(quoted: bool, connector: str, session: str) -> None:
+    log = exchange_log(*REFUSED_BY_EXCHANGE, connector=connector, session=session, quoted=quoted)
+    head = f"#Software: Microsoft Exchange Server\n#Fields: {EXCHANGE_FIELDS}\n"
+    for text in (head + log, log):
+        assert kind_of(text.encode()) == "log"
+        case = only(text).case
+        assert (case.stage, case.recipient, case.sender) == ("rcpt", "nobody@example.com", "a@example.net")
+        assert explain_case(case).rule == "recipient-unknown"
+
+
+def test_what_exchange_says_of_a_connection() -> None:
+    slow = "connected party did not properly respond after a period of time 198.51.100.1:25."
+    failed = f"Failed to connect. Winsock error code: 10060, Win32 error code: 10060, Error Message: {slow}"
+    log = exchange_log(
+        ("*", "", "attempting to connect"),
+        ("*", "", failed),
+        ("*", "", "TLS negotiation failed with error SocketError"),
+        quoted=False,
+    )
+    one, two = read(log)
+    assert (one.direction, one.case.error, one.case.stage, one.peer) == ("out", "timed-out", "connect", "198.51.100.1")
+    assert (two.direction, two.case.error, two.case.stage) == ("out", "tls-failed", "starttls")
 
 
 class TestHostile:

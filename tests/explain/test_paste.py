@@ -274,6 +274,64 @@ def test_a_host_that_nobody_named_is_not_named() -> None:
     assert finding.title == "Nothing answers at the address: the connection was refused"
 
 
+def test_the_row_of_a_host_that_nobody_named_has_no_mark_in_its_place() -> None:
+    paste, _ = verdict_on("telnet: Unable to connect to remote host: Connection refused\n")
+    assert "✗ connect   connection refused" in shown(paste)
+
+
+def test_all_that_openssl_finds_wrong_with_a_certificate() -> None:
+    (text,) = (it.text for it in PASTED if it.name == "openssl")
+    self_signed = "verify error:num=18:self-signed certificate\nverify return:1\n"
+    wrong_name = "verify error:num=62:hostname mismatch\nverify return:1\n"
+    said = text.replace("verify error:num=10", f"{self_signed}{wrong_name}verify error:num=10")
+    rules = [f"certificate-{problem}" for problem in ("self-signed", "wrong-name", "expired")]
+    assert rules_of(said) == rules
+
+
+def test_telnet_cannot_make_a_handshake() -> None:
+    session = [*GREETED, "STARTTLS", "220 2.0.0 Ready to start TLS", "AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=", CLOSED]
+    text = lines(TELNET_UP, session)
+    assert rules_of(text) == ["starttls-went-on-in-clear"]
+    paste, _ = verdict_on(text)
+    assert "AGFsaWNl" not in shown(paste)
+
+
+TIMED_OUT = ["Trying 192.0.2.9...", "telnet: connect to address 192.0.2.9: Connection timed out"]
+
+
+def test_each_address_that_was_tried() -> None:
+    text = lines(TELNET[:1], TIMED_OUT, TELNET[1], "telnet: connect to address 192.0.2.10: Connection refused",
+                 "telnet: Unable to connect to remote host")  # fmt: skip
+    paste, _ = verdict_on(text)
+    assert paste.transcript.header.target == "mail.example.com"
+    rows = [(event.fact("address"), event.fact("error")) for event in paste.transcript.events]
+    assert rows == [("192.0.2.9", "timed-out"), ("192.0.2.10", "refused")]
+
+
+def test_the_session_behind_an_address_that_failed_is_read_to_its_end() -> None:
+    assert rules_of(lines(TELNET[:1], TIMED_OUT, TELNET[1:], GREETED, MAIL[:1], CLOSED)) == [
+        "connection-lost",
+        "connection-timed-out",
+    ]
+
+
+def test_addresses_that_were_pasted_into_one_line() -> None:
+    text = lines("Trying 192.0.2.9... " + " ".join(TELNET[1:]), UNKNOWN_SESSION)
+    events = verdict_on(text)[0].transcript.events
+    assert [event.fact("address") for event in events if event.kind == "connect"] == ["192.0.2.10"]
+
+
+def test_the_addresses_of_a_host_that_curl_names() -> None:
+    paste, _ = verdict_on(lines(
+        "* Host mail.example.com:25 was resolved.", "* IPv6: 2001:db8::25", "* IPv4: 192.0.2.10",
+        "*   Trying [2001:db8::25]:25...", "* Immediate connect fail for 2001:db8::25: Network is unreachable",
+        "*   Trying 192.0.2.10:25...",
+        "* connect to 192.0.2.10 port 25 from 10.0.0.1 port 33344 failed: Connection refused",
+        "* Failed to connect to mail.example.com port 25 after 3 ms: Could not connect to server"))  # fmt: skip
+    assert paste.transcript.header.target == "mail.example.com"
+    assert [event.fact("error") for event in paste.transcript.events] == ["unreachable", "refused"]
+
+
 @pytest.mark.parametrize("it", PASTED, ids=lambda it: it.name)
 def test_each_paste(it: Pasted) -> None:
     paste, verdict = verdict_on(it.text)

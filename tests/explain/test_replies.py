@@ -69,3 +69,10 @@ def test_any_text_is_read(text: str) -> None:
 
 def test_nothing() -> None:
     assert read_replies(" \n ") == []
+
+
+def test_a_long_text_is_no_reply_but_may_have_one() -> None:
+    text = "A page about mail, with 2.1.0 in it.\n" * 40
+    assert read_replies(text) == []
+    (case,) = read_replies(f"{text}They said 5.7.1 relaying denied, and no more.\n{text}")
+    assert (case.seen, case.status) == ("They said 5.7.1 relaying denied, and no more.", "5.7.1")

@@ -84,7 +84,8 @@ def test_a_framework_without_a_setting_gets_that_of_its_library() -> None:
     [
         "auth-in-clear", "basic-auth-off", "certificate-expired", "certificate-not-verified", "closed-before-greeting",
         "connection-failed", "dns-failed", "helo-not-full", "helo-not-resolvable", "login-impossible",
-        "lost-somewhere", "no-common-mechanism", "starttls-not-offered", "tls-cut", "tls-failed",
+        "lost-somewhere", "no-common-mechanism", "starttls-not-offered", "tls-failed",
+        "tls-on-connect-cut",
     ],
 )  # fmt: skip
 def test_rules_that_clients_cause_name_a_setting(software: str, rule: str) -> None:

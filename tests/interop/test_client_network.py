@@ -148,7 +148,7 @@ class TestCut:
     def test_in_the_handshake(self, end: Step, ehlo: Ehlo) -> None:
         with scripted([Expect(), end]) as server:
             outcome = ehlo.check(f"smtps://{server.host}:{server.port}")
-        assert outcome.answer == (12, "tls", "tls", "tls-cut")
+        assert outcome.answer == (12, "tls", "tls", "tls-on-connect-cut")
 
     def test_after_data(self, end: Step, ehlo: Ehlo) -> None:
         with scripted([*TO_DATA[:-1], end]) as server:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 
 import pytest
 
 from peers.aio import aiosmtpd_server
-from peers.certificates import Authority
+from peers.certificates import DAY, Authority
 from peers.world import SENDER
 
 from .client import Answer, Ehlo, Outcome
@@ -107,6 +108,29 @@ def test_bad_certificate(ehlo: Ehlo, bad_server: tuple[Peer, str], ca: Authority
     assert "certificate-required" in stopped.rules
     assert "MAIL" not in stopped.commands
     assert ehlo.check(server, *ENVELOPE, *trust, "--verify", "--insecure").answer == (0, "quit", None, rule)
+
+
+@pytest.mark.parametrize(
+    ("days", "trusted", "rules"),
+    [
+        ((-30, -1), True, ["certificate-expired", "certificate-wrong-name"]),
+        ((1, 30), True, ["certificate-not-yet-valid", "certificate-wrong-name"]),
+        ((-30, -1), False, ["certificate-unknown-issuer", "certificate-expired", "certificate-wrong-name"]),
+    ],
+)
+def test_all_that_is_wrong_with_a_certificate(
+    ehlo: Ehlo, ca: Authority, days: tuple[int, int], trusted: bool, rules: list[str]
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    begin, end = (now + day * DAY for day in days)
+    certificate = ca.issue("wrong", ("other.example.org",), not_before=begin, not_after=end)
+    with aiosmtpd_server(certificate) as server:
+        options = ["--ca-file", str(ca.file)] if trusted else []
+        outcome = ehlo.check(server, *ENVELOPE, *options)
+    assert outcome.rules == rules
+    last = outcome.document["verdict"]["findings"][-1]
+    assert last["title"] == f"The server's certificate is not for {server.host}"
+    assert outcome.event("tls", "starttls").facts["name_verified"] is False
 
 
 def test_tls_on_connect(ehlo: Ehlo, smtps: str, ca: Authority) -> None:

@@ -77,6 +77,29 @@ def test_nonsense_at_each_stage(stage: str, nonsense: Step, rules: tuple[str, ..
     assert len(json.dumps(outcome.document)) < 300_000
 
 
+@pytest.mark.parametrize(
+    ("sent", "title", "row"),
+    [
+        (b"", "The server gives no complete answer at the stage rcpt", "no answer in time"),
+        (
+            b"250-2.1.5 well\r\n",
+            "The server gives no complete answer at the stage rcpt",
+            "the reply did not end in time",
+        ),
+    ],
+)
+def test_what_is_not_answered_under_pipelining_is_at_its_stage(sent: bytes, title: str, row: str, ehlo: Ehlo) -> None:
+    offers: list[Step] = [Expect(b"EHLO"), Send(b"250-mail.example.com\r\n250 PIPELINING\r\n"), Expect(b"MAIL")]
+    with scripted([*STEPS["banner"], *offers, Send(b"250 2.1.0 Ok\r\n" + sent), Hang()]) as server:
+        outcome = ehlo.send(server, SIMPLE, "--timeout", "0.5")
+    assert outcome.answer == (18, "rcpt", "server", "no-answer")
+    assert outcome.document["verdict"]["findings"][0]["title"] == title
+    assert [step["summary"] for step in outcome.document["stages"] if step["stage"] == "rcpt"] == [
+        f"{RECIPIENT}: {row}"
+    ]
+    assert outcome.event("error").stage == "rcpt"
+
+
 @pytest.mark.parametrize("stage", STEPS)
 @pytest.mark.parametrize("end", [Close(), Reset()], ids=["close", "reset"])
 def test_half_a_line_then_the_end(stage: str, end: Step, ehlo: Ehlo) -> None:

@@ -51,6 +51,10 @@ CASES: dict[str, tuple[list[Step], int, str | None]] = {
     "close after EHLO": ([*HELLO, Close()], 14, "connection-lost"),
     "reset after RCPT": ([*RCPT, Reset()], 18, "connection-lost"),
     "silence after MAIL": ([*MAIL, Hang()], 17, "no-answer"),
+    "greeting that does not end": ([Send(b"220-hi\r\n220-there\r\n"), Hang()], 13, "no-answer"),
+    "reply that does not end": ([*RCPT, Send(b"250-2.1.5 so\r\n"), Hang()], 18, "no-answer"),
+    "alert of TLS": ([Send(b"\x15\x03\x01\0\x02\x02F"), Close()], 13, "tls-from-the-start"),
+    "handshake of TLS": ([Send(b"\x16\x03\x03\0\x31\x02\n"), Hang()], 13, "tls-from-the-start"),
     "odd greeting code": ([Send(b"354 go on\r\n"), *BYE], 13, "unexpected-reply"),
     "octet by octet": (
         [
@@ -67,7 +71,7 @@ CASES: dict[str, tuple[list[Step], int, str | None]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_hostile_server(name: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     steps, status, rule = CASES[name]
-    patience = ["--timeout", "1"] if name in ("silence after MAIL",) else []
+    patience = ["--timeout", "1"] if name.startswith("silence") or name.endswith("not end") else []
     with scripted(steps) as server:
         assert main(["check", f"{server.host}:{server.port}", *ENVELOPE, *patience, *options]) == status
     out, err = capsys.readouterr()
@@ -75,6 +79,16 @@ def test_hostile_server(name: str, options: list[str], capsys: pytest.CaptureFix
     assert all(char == "\n" or char.isprintable() for char in out)
     assert len(out) < 60_000
     assert rule is None or rule in out
+
+
+def test_what_was_injected_before_the_handshake_is_not_shown_as_if_all_was_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with scripted(CASES["bytes before TLS"][0]) as server:
+        main(["check", f"{server.host}:{server.port}", *ENVELOPE])
+    shown = capsys.readouterr().out
+    assert [line.split()[:2] for line in shown.splitlines() if "starttls" in line] == [["✗", "starttls"]]
+    assert "  seen  S: 250 injected" in shown
 
 
 def test_terminal_escapes_are_shown_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,7 +170,7 @@ def test_versions_and_ciphers(ehlo: Ehlo, lab: RunningLab, trust: tuple[str, ...
     tls = ehlo.check(lab, *trust, "--tls-min", "1.3").event("tls")
     assert tls.facts["version"] == "TLSv1.3"
     assert tls.facts["group"]
-    valid = {key: tls.facts[key] for key in ("not_before", "not_after", "days_left")}
+    valid = {"begun": True, **{key: tls.facts[key] for key in ("not_before", "not_after", "days_left")}}
     assert tls.facts["chain"] == [{"subject": "mail.example.com", "issuer": "ehlo lab authority", **valid}]
     assert tls.facts["name"] == "127.0.0.1"
     assert tls.facts["names"] == ["mail.example.com", "127.0.0.1", "2001:db8::1"]

@@ -129,8 +129,16 @@ def test_no_number_is_cut(columns: int) -> None:
         ({"problem": "unknown-issuer", "detail": "unable to get local issuer certificate"}, "unknown authority"),
         ({"problem": "wrong-name", "detail": "Hostname mismatch", "name_verified": False}, "not for mail.example.com"),
         (
-            {"problem": "self-signed", "detail": "self-signed certificate", "name_verified": False},
-            "self-signed, not for mail.example.com",
+            {
+                "detail": "self-signed certificate",
+                "problems": {
+                    "self-signed": "self-signed certificate",
+                    "expired": "certificate has expired",
+                    "wrong-name": "Hostname mismatch",
+                },
+                "days_left": -13,
+            },
+            "self-signed, expired 12 days ago, not for mail.example.com",
         ),
         ({"problem": "not-verified", "detail": "ee key too small"}, "ee key too small"),
     ],
@@ -141,6 +149,11 @@ def test_what_is_wrong_is_in_the_line(changed: dict[str, JsonValue], summary: st
     assert wrong.parts[0] == changed["detail"]
     names = [detail for detail in tls_details(facts(**changed)) if detail.label == "names"]
     assert [detail.parts for detail in names] == [("mail.example.com",)]
+
+
+def test_a_certificate_that_is_not_valid_yet_says_so_in_the_line_of_the_chain() -> None:
+    chain: list[JsonValue] = [{**link("mail.example.com", "R11"), "begun": False}]
+    assert shown(80, chain=chain)[3] == "                      2026-01-01 to 2026-04-01 (not valid yet)"
 
 
 def test_a_chain_of_which_only_the_end_is_known() -> None:

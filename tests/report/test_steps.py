@@ -18,6 +18,9 @@ from ehlo.report.text import duration
 from ehlo.smtp.stages import Stage
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import exchanges
+from ehlo.transcript.redaction import redact
+from ehlo.transcript.transcript import Header, Transcript
+from transcript.conversation import said
 
 STAGES: dict[str, Stage] = {
     "EHLO": "ehlo",
@@ -136,3 +139,20 @@ def test_page_terminal_and_document_say_the_same_time() -> None:
     assert starttls >= 0.6
     page = session_page(transcript, judge(transcript))
     assert re.search(rf"starttls.*?{re.escape(duration(starttls))}", page, re.DOTALL)
+
+
+def test_what_is_no_command_stands_as_it_was_said() -> None:
+    lines = """
+        C: dtaa
+        S: 500 unknown
+        C: AUTH LOGIN
+        S: 535 no
+        C: d29uZGVybGFuZA==
+        S: 500 unknown
+        C: rset
+        S: 250 Ok
+    """
+    reader = StepReader()
+    events = redact(Transcript(Header("client", 0.0), said(lines))).events
+    steps = [step for exchange in exchanges(events) if (step := reader.feed(exchange)) is not None]
+    assert [step.summary.split(":")[0] for step in steps] == ["dtaa", "LOGIN (obsolete, IANA)", "[redacted]", "RSET"]

@@ -187,6 +187,24 @@ def test_what_is_no_smtp_ends_in_its_error() -> None:
     assert summaries(events) == [("banner", "(connect)", None, (0, 1), "failed")]
 
 
+def test_what_came_before_the_handshake_is_no_reply() -> None:
+    """RFC 3207 §6."""
+    agreed = said("C: STARTTLS\nS: 220 go", "starttls")
+    forged = said("S: 250-injected\nS: 250 Ok", "starttls", since=2)
+    yes = ("starttls", "STARTTLS", 220, (0, 1), "ok")
+    assert summaries([*agreed, *forged, error("bytes-before-tls", "starttls", 9)]) == [
+        yes,
+        ("starttls", "", None, (2, 3, 4), "failed"),
+    ]
+    # A client that lets it pass has it with the handshake; the session then begins anew.
+    shaken = net("tls", "starttls", 9, facts={"version": "TLSv1.3", "cipher": "", "bits": 0})
+    assert summaries([*agreed, *forged, shaken, *said("C: EHLO a\nS: 250 b", "ehlo", since=10)]) == [
+        yes,
+        ("starttls", "", None, (2, 3, 4), "ok"),
+        ("ehlo", "EHLO", 250, (5, 6), "ok"),
+    ]
+
+
 def test_notes_and_the_close_are_no_exchanges() -> None:
     events = [net("note", "starttls", 0, facts={"message": "by the way"}), Event(0.1, "server", "close", "quit")]
     assert exchanges(events) == []

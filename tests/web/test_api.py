@@ -69,6 +69,17 @@ def say(page: Page, *lines: str) -> int:
 # Messages, as Mailpit's clients know them.
 
 
+def said(page: Page, octets: bytes) -> int:
+    """The number of a session in which a client says this behind the greeting, whatever it is answered."""
+    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
+        stream = client.makefile("rb")
+        stream.readline()
+        client.sendall(octets)
+        stream.read()
+    number: int = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    return number
+
+
 def test_list_get_and_parts(page: Page) -> None:
     id_ = page.send(MULTIPART, to="bob+orders@example.com")
     (row,) = get(page, "/api/v1/messages")["messages"]
@@ -402,12 +413,7 @@ def test_a_step_is_called_what_it_is(page: Page) -> None:
 
 def test_what_is_no_character_is_replaced(page: Page) -> None:
     """Lone surrogates are no text: many readers of JSON refuse them (RFC 8259 §8.2)."""
-    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
-        stream = client.makefile("rb")
-        stream.readline()
-        client.sendall(b"EHLO \xfe\r\nMAIL FROM:<\xff@b.example>\r\nNOOP \xc3\xa4\xf0\x9f\x93\xa7\r\nQUIT\r\n")
-        stream.read()
-    number = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    number = said(page, b"EHLO \xfe\r\nMAIL FROM:<\xff@b.example>\r\nNOOP \xc3\xa4\xf0\x9f\x93\xa7\r\nQUIT\r\n")
     for path in (f"/api/v1/session/{number}", f"/api/v1/session/{number}/events", "/api/v1/sessions"):
         answer = page.http.get(path)
         assert b"\\udcf" not in answer.content.lower()
@@ -472,12 +478,7 @@ def test_a_deleted_message_is_no_longer_named_by_its_session(page: Page) -> None
 
 
 def test_no_password_comes_out(page: Page) -> None:
-    with socket.create_connection((page.lab.host, page.lab.port), timeout=30) as client:
-        stream = client.makefile("rb")
-        stream.readline()
-        client.sendall(b"EHLO client.example\r\nAUTH LOGIN\r\nYWxpY2U=\r\nd29uZGVybGFuZA==\r\nQUIT\r\n")
-        stream.read()
-    listed = get(page, "/api/v1/sessions")["sessions"][0]["number"]
+    listed = said(page, b"EHLO client.example\r\nAUTH LOGIN\r\nYWxpY2U=\r\nd29uZGVybGFuZA==\r\nQUIT\r\n")
     for path in (f"/api/v1/session/{listed}", f"/api/v1/session/{listed}/transcript", "/api/v1/sessions"):
         text = page.http.get(path).text
         assert "wonderland" not in text

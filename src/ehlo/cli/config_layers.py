@@ -89,7 +89,7 @@ class Configuration(NamedTuple):
         for layer in layers:
             out += [setting for setting in layer if setting.option.dest not in taken]
             for setting in layer:
-                taken |= rivals(setting.option)
+                taken |= rivals(setting.option, setting.said)
         return out
 
     def profile(self, name: str) -> Table:
@@ -148,7 +148,7 @@ class Configuration(NamedTuple):
         said = {dest for dest in watched if getattr(args, dest) is not None}
         for dest in watched - said:
             setattr(args, dest, parser.get_default(dest))
-        used = [setting for setting in settings if not said & rivals(setting.option)]
+        used = [setting for setting in settings if not said & rivals(setting.option, setting.said)]
         for setting in used:
             setattr(args, setting.option.dest, setting.value)
         if getattr(args, "user", None) is None:
@@ -234,7 +234,7 @@ def _check_variable(variable: str, name: str) -> None:
 def _refuse_rivals(layer: list[Setting], where: str) -> None:
     for number, setting in enumerate(layer):
         for other in layer[:number]:
-            if setting.option.dest in rivals(other.option):
+            if setting.said is not False and setting.option.dest in rivals(other.option, other.said):
                 names = f"{other.option.name} and {setting.option.name}"
                 raise UsageError(f"{where} has {names}, of which only one may be given.")
 

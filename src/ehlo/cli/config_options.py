@@ -23,6 +23,8 @@ _NUMBERS = ("SECONDS", "OCTETS", "[STAGE=]SECONDS", "-9..9", "PORT|off")
 #: who may log in. They take from what is said to all commands only what means the same everywhere.
 _EVERYWHERE = frozenset({"color"})
 _SERVERS = ("demo", "lab")
+#: Attributes of which one may be given: where the password is, and what is shown.
+_ONE_OF = (frozenset(SOURCES), frozenset({"json", "quiet"}))
 
 
 class ValueFault(Exception):  # noqa: N818 - it says what is wrong with a value, not with the program
@@ -146,9 +148,11 @@ def shared_options(parser: argparse.ArgumentParser) -> dict[str, Option]:
     return {name: option for name, option in options.items() if name in _EVERYWHERE}
 
 
-def rivals(option: Option) -> frozenset[str]:
-    """The attributes of which a command has one at most: the option's own, or the sources of the password."""
-    return frozenset(SOURCES) if option.dest in SOURCES else frozenset({option.dest})
+def rivals(option: Option, said: Said = True) -> frozenset[str]:
+    """The attributes of which a command has one at most, if this is said of the option: its own, and those that cannot
+    be together with it. What is switched off stands in nobody's way."""
+    own = frozenset({option.dest})
+    return own if said is False else next((one for one in _ONE_OF if option.dest in one), own)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding
 from ehlo.report.document import case_to_json, group_to_json
 from ehlo.report.finding import Cause, finding_lines, labelled
 from ehlo.report.style import Style, style_of
-from ehlo.report.text import safe
+from ehlo.report.text import safe, wrap
 from ehlo.transcript.redaction import redact
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ examples:
   ehlo explain "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org"
   ehlo explain 5.1.1
   ehlo explain bounce.eml                    a bounce; an mbox file or a folder of them is summed up
-  ehlo explain /var/log/mail.log             a log of Postfix, Exim, Sendmail, OpenSMTPD (gz, too)
+  ehlo explain /var/log/mail.log             a log of Postfix, Exim, Sendmail, OpenSMTPD, Exchange (gz, too)
   ehlo explain session.txt                   what was pasted from telnet, openssl, swaks, curl -v ...
   tail -500 app.log | ehlo explain -         an exception, with or without a stack trace
 
@@ -48,6 +48,8 @@ _PEEK = 65_536
 _FEW = 3
 #: A time in a log, as it is shown.
 _MINUTE = "%Y-%m-%d %H:%M"
+#: Whose logs are read.
+_KNOWN_LOGS = "Postfix, Exim, Sendmail, OpenSMTPD and Exchange"
 #: How far what is known of a cause stands to the right of its count.
 _INDENT = 2
 
@@ -63,6 +65,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain something."""
+    if args.top < 1:
+        raise UsageError(f"--top {args.top}: a number of causes is 1 or more.")
     explainer = Explainer(args, style_of(sys.stdout, args.color))
     source = source_of(args.what)
     if isinstance(source, Path):
@@ -166,10 +170,10 @@ class Explainer:
         self._cases(case for case in read_replies(text) if is_known(case))
 
     def _transcript(self, text: str) -> None:
-        from ehlo.transcript.jsonl import TranscriptError, read
+        from ehlo.transcript.jsonl import TranscriptError, read_finished
 
         try:
-            transcript = read(io.StringIO(text))
+            transcript = read_finished(io.StringIO(text))
         except TranscriptError as error:
             raise UsageError(f"this is no transcript: {error}") from None
         self._session(transcript, "ehlo")
@@ -230,11 +234,17 @@ class Explainer:
         if reply is not None and not refused:
             from ehlo.knowledge.codes import explain_or_say_unknown
 
-            print(f"{self._style.mark('ok')} {self._style.bold(safe(str(reply)))}")
-            print(f"  {explain_or_say_unknown(reply)}")
+            for number, line in enumerate(wrap(safe(str(reply)), self._style.width - 2)):
+                print(f"{' ' if number else self._style.mark('ok')} {self._style.bold(line)}")
+            for line in wrap(explain_or_say_unknown(reply), self._style.width - 2):
+                print(f"  {line}")
             return
         for line in finding_lines(finding, self._style):
             print(line)
+        if case.recipient and case.recipient not in finding.title:
+            # Of several recipients, each has to know what is theirs.
+            for line in labelled("for", case.recipient, self._style):
+                print(line)
 
     def _bounce(self, raw: bytes) -> None:
         from ehlo.explain.bounces import read_bounce
@@ -310,6 +320,9 @@ class Explainer:
             return
         style, narrow = self._style, self._style._replace(width=self._style.width - _INDENT)
         print(style.bold(self._title))
+        if not groups:
+            for line in wrap(f"No line tells of a failure as {_KNOWN_LOGS} write it.", style.width):
+                print(line)
         for group in groups[: self._args.top]:
             print()
             print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(_span(group))}")

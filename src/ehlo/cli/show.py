@@ -10,7 +10,7 @@ from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.diagnosis.judge import judge
 from ehlo.report.style import style_of
 from ehlo.report.terminal import SessionView
-from ehlo.transcript.jsonl import TranscriptError, read
+from ehlo.transcript.jsonl import TranscriptError, read_finished
 from ehlo.transcript.redaction import redact
 from ehlo.transcript.transcript import Transcript
 
@@ -25,6 +25,10 @@ examples:
 The file's format is described in docs/transcript.md. exit status: 0, also for a record that was
 cut off, or 2 if the file cannot be read.
 """
+
+
+#: Who reads what is no transcript.
+_OTHERWISE = "Bounces, logs, pasted and captured sessions are for ehlo explain."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,27 +62,19 @@ def run(args: argparse.Namespace) -> int:
         view.begin(transcript.header)
         for event in transcript.events:
             view.event(event)
-        view.finish(transcript, verdict, cut=_is_cut(transcript))
+        view.finish(transcript, verdict)
     return 0
-
-
-def _is_cut(transcript: Transcript) -> bool:
-    """Whether the end of the session is not in its record, because what wrote it was ended, or still ran."""
-    if not transcript.complete or not transcript.events:
-        return True
-    # Where no connection came about, none is closed.
-    return "error" not in transcript.events[-1].facts and all(event.kind != "close" for event in transcript.events)
 
 
 def _read(name: str) -> Transcript:
     try:
         if name == "-":
-            return read(sys.stdin)
+            return read_finished(sys.stdin)
         with open(name, encoding="utf-8") as stream:
-            return read(stream)
+            return read_finished(stream)
     except TranscriptError as error:
-        raise UsageError(f"'{name}' is not a transcript: {error}.") from None
+        raise UsageError(f"'{name}' is not a transcript: {error}. {_OTHERWISE}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"'{name}' is not a transcript: it is not text.") from None
+        raise UsageError(f"'{name}' is not a transcript: it is not text. {_OTHERWISE}") from None
     except OSError as error:
         raise UsageError(f"'{name}' cannot be read: {error.strerror}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
 from ehlo.smtp.states import CONTENT, LAST_CHUNK
-from ehlo.transcript.event import Event
+from ehlo.transcript.event import Event, Facts
 from ehlo.transcript.exchanges import Exchange
 from ehlo.transcript.transcript import Transcript
 
@@ -20,12 +21,15 @@ UNEXPLAINED = {4: "postponed-unexplained", 5: "refused-unexplained"}
 SOMEWHERE = {"closed": "lost-somewhere", "reset": "lost-somewhere", "timed-out": "silent-somewhere"}
 #: The connection was lost, or nothing came, after a whole message: the server may have it (RFC 1047).
 UNANSWERED_MESSAGE = "unanswered-message"
+#: A reply began and did not end: its last line says that more follows (RFC 5321 §4.2.1).
+NOT_ENDED = "reply-not-ended"
+#: A record of TLS came where a greeting was due (RFC 8446 §5.1): its type, and the version.
+TLS_RECORD = "tls-record"
+_TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 #: DATA was refused, and no RCPT had been sent: that refusals of RCPT went before, as servers say, is not so.
 NO_RECIPIENT_NAMED = "no-recipient-named"
 #: EHLO was not known, and HELO was taken: that is how a client finds out, and no failure.
 HELO_ALONE = "helo-alone"
-#: What stands for a host that a pasted session does not name.
-UNKNOWN = "?"
 #: Of a line that is no reply, as many characters are shown.
 _SEEN = 200
 #: Commands that belong to no stage: what they are answered says nothing of the stage at which they were given.
@@ -54,11 +58,10 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     subject = {**subject, **_subject_of(exchange), "stage": exchange.stage}
     if exchange.problem is not None:
         problem = exchange.problem
-        error = problem.fact("error")
         return Evidence(
             exchange.stage,
             exchange.numbers,
-            error=UNANSWERED_MESSAGE if error in SOMEWHERE and _sent_a_message(exchange, events) else error,
+            error=_error_of(exchange, problem, events),
             seen=_unfinished_reply(exchange, events) or problem.fact("message"),
             subject=subject,
         )
@@ -71,6 +74,18 @@ def evidence_of(exchange: Exchange, events: Sequence[Event], subject: dict[str, 
     if _answers_proxy_header(exchange, events):
         return evidence._replace(error="proxy-header-refused")
     return evidence
+
+
+def _error_of(exchange: Exchange, problem: Event, events: Sequence[Event]) -> str:
+    """The error that rules know: what happened, in the light of what had come by then."""
+    error = problem.fact("error")
+    if error in SOMEWHERE and _sent_a_message(exchange, events):
+        return UNANSWERED_MESSAGE
+    said = [event.data or b"" for event in map(events.__getitem__, exchange.numbers) if event.who == "server"]
+    if exchange.stage == "banner" and said and _TLS_RECORD.match(said[0]):
+        return TLS_RECORD
+    # Of a message it matters more that nobody knows whether it was taken, of QUIT that all was done.
+    return NOT_ENDED if error == "timed-out" and said and exchange.stage not in ("message", "quit") else error
 
 
 def _sent_a_message(exchange: Exchange, events: Sequence[Event]) -> bool:
@@ -95,18 +110,31 @@ def _unfinished_reply(exchange: Exchange, events: Sequence[Event]) -> str:
     return f"S: {lines[-1].text[:_SEEN]}" if lines and lines[-1].kind == "line" else ""
 
 
-def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:
-    """The evidence in a handshake whose certificate does not verify."""
+def certificate_evidence(exchange: Exchange, subject: dict[str, str]) -> list[Evidence]:
+    """The evidence in a handshake whose certificate does not verify, for each thing that is wrong with it."""
     step = exchange.step
-    if step is None or step.kind != "tls" or not step.fact("problem"):
-        return None
-    return Evidence(
-        exchange.stage,
-        exchange.numbers,
-        certificate=step.fact("problem"),
-        seen=step.fact("detail"),
-        subject={**subject, "stage": exchange.stage},
-    )
+    if step is None or step.kind != "tls":
+        return []
+    return [
+        Evidence(
+            exchange.stage,
+            exchange.numbers,
+            certificate=problem,
+            seen=words,
+            subject={**subject, "stage": exchange.stage, "host": step.fact("name") or subject.get("host", "")},
+        )
+        for problem, words in certificate_problems(step.facts).items()
+    ]
+
+
+def certificate_problems(facts: Facts) -> dict[str, str]:
+    """The ids of all that is wrong with the certificate of a handshake, each in the TLS library's words."""
+    problems = facts.get("problems")
+    if isinstance(problems, dict):
+        return {problem: str(words) for problem, words in problems.items()}
+    # Records of older versions have the first alone.
+    problem = facts.get("problem")
+    return {str(problem): str(facts.get("detail") or "")} if problem else {}
 
 
 def masked_evidence(exchange: Exchange, subject: dict[str, str]) -> Evidence | None:
@@ -124,7 +152,7 @@ def session_subject(transcript: Transcript) -> dict[str, str]:
     """What a whole session is about: its host and its address."""
     subject = {"host": transcript.header.target, "address": transcript.header.target}
     for event in transcript.events:
-        if event.kind == "dns" and event.fact("name") not in ("", UNKNOWN):
+        if event.kind == "dns" and event.fact("name"):
             subject["host"] = event.fact("name")
         elif event.kind == "connect":
             subject["address"] = _address(event)
@@ -148,8 +176,6 @@ def _subject_of(exchange: Exchange) -> dict[str, str]:
 
 def _address(event: Event) -> str:
     host, port = event.fact("address"), event.fact("port")
-    if host == UNKNOWN:
-        return ""
-    if port == "0":
+    if not host or port == "0":
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -26,7 +26,7 @@ from ehlo.knowledge.catalogue import Catalogue
 from ehlo.knowledge.products import identify, name_of, setting_for, speaks_like
 from ehlo.knowledge.rules import Rule
 from ehlo.smtp.reply import Reply
-from ehlo.smtp.stages import STAGES, Stage
+from ehlo.smtp.stages import STAGE_OF_VERB, STAGES, Stage
 from ehlo.transcript.exchanges import Exchange, exchanges
 from ehlo.transcript.transcript import Transcript
 
@@ -34,6 +34,8 @@ from ehlo.transcript.transcript import Transcript
 #: address or mail exchanger, HELO after EHLO.
 _TRIED_AGAIN: frozenset[Stage] = frozenset({"dns", "connect", "ehlo"})
 
+#: What looks like an address, in a command that may be misspelt.
+_ADDRESS = re.compile(r"[^\s<>:]+@[^\s<>]+")
 #: The commands that begin a transaction, go on with it, or end it.
 _OF_TRANSACTIONS = frozenset({"EHLO", "HELO", "LHLO", "MAIL", "RCPT", "RSET"})
 
@@ -67,9 +69,9 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     masked = [found for step in steps if (found := masked_evidence(step, subject))]
     evidence = [*masked]
     evidence += [_evidence(steps, number, transcript, subject) for number in others]
-    certificates = [found for step in steps if (found := certificate_evidence(step, subject))]
+    certificates = [found for step in steps for found in certificate_evidence(step, subject)]
     if main is None:
-        findings = findings_of([*evidence, *certificates])
+        findings = _each_once([*evidence, *certificates])
         stage: Stage = steps[-1].stage if steps else "dns"
         outcome: SessionOutcome = "accepted" if transcript.complete else "interrupted"
         return Verdict(outcome, stage, None, False, findings)
@@ -77,12 +79,12 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     first = _evidence(steps, main, transcript, subject)
     if first.error == "certificate-not-verified" and step.stage in ("tls", "starttls"):
         # That the session was given up over a certificate says less than what is wrong with it.
-        findings = findings_of([*certificates, first, *evidence])
+        findings = _each_once([*certificates, first, *evidence])
     elif masked and step.verb in ("EHLO", "HELO"):
         # What rewrites the server's words may be what refuses the greeting, too.
-        findings = findings_of([*masked, first, *evidence[len(masked) :], *certificates])
+        findings = _each_once([*masked, first, *evidence[len(masked) :], *certificates])
     else:
-        findings = findings_of([first, *evidence, *certificates])
+        findings = _each_once([first, *evidence, *certificates])
     outcome = "refused" if step.outcome == "refused" else "failed"
     if step.problem is not None and step.problem.fact("error") == "interrupted":
         outcome = "interrupted"
@@ -125,6 +127,8 @@ def _software(steps: list[Exchange]) -> dict[str, str]:
 def _overcome(steps: list[Exchange], number: int) -> bool:
     """Whether the session went on in spite of this failure."""
     failed, later = steps[number], steps[number + 1 :]
+    if _is_about_syntax(failed) and any(_puts_right(step, failed) for step in later):
+        return True
     if failed.question and failed.outcome == "refused":
         # What the session had no need of does not decide how it went.
         return bool(later)
@@ -140,9 +144,56 @@ def _overcome(steps: list[Exchange], number: int) -> bool:
     return False
 
 
-def _weight(step: Exchange, number: int) -> tuple[bool, int, int]:
-    """Of several failures, the one at the furthest stage counts; a QUIT that went wrong, least."""
-    return step.stage != "quit", STAGES.index(step.stage), -number
+def _is_about_syntax(step: Exchange) -> bool:
+    """Whether a reply is about the command as such, not about what it asks for (RFC 5321 §4.2.1: x0z)."""
+    return step.reply is not None and step.reply.code // 10 == 50
+
+
+def _puts_right(later: Exchange, failed: Exchange) -> bool:
+    """Whether a command was answered that a misspelt one before it was meant to be, as far as can be told."""
+    if later.reply is None or later.command is None or _is_about_syntax(later):
+        return False
+    if _has_no_stage(failed):
+        # What it was meant to be, nobody knows; but the session went on.
+        further = later.stage != "quit" and later.verb in STAGE_OF_VERB
+        return further and STAGES.index(later.stage) >= STAGES.index(failed.stage)
+    # Of recipients there may be several, and each has an answer of its own.
+    return later.verb == failed.verb and (failed.verb != "RCPT" or _named(failed) in ("", _named(later)))
+
+
+def _has_no_stage(step: Exchange) -> bool:
+    """Whether a step is a command that belongs to no stage, such as VRFY, or no command at all."""
+    return step.command is not None and step.command.kind == "line" and step.verb not in STAGE_OF_VERB
+
+
+def _named(step: Exchange) -> str:
+    """The address in a command, whatever else is wrong with it; empty if there is none."""
+    found = _ADDRESS.search(step.command.text) if step.command is not None else None
+    return found[0] if found else ""
+
+
+def _weight(step: Exchange, number: int) -> tuple[bool, bool, int, bool, int]:
+    """Of several failures, the one at the furthest stage counts, and there the first that is not about a command's
+    syntax; a command without a stage counts little, a QUIT that went wrong, least."""
+    syntax = _is_about_syntax(step)
+    return (
+        step.stage != "quit",
+        not (syntax and _has_no_stage(step)),
+        STAGES.index(step.stage),
+        not syntax,
+        -number,
+    )
+
+
+def _each_once(evidence: list[Evidence]) -> tuple[Finding, ...]:
+    """The findings, those that say the same of the same words in one."""
+    said: dict[tuple[str, str, str, Stage | None], Finding] = {}
+    for finding in findings_of(evidence):
+        key = finding.rule, finding.title, finding.seen, finding.stage
+        if (before := said.get(key)) is not None:
+            finding = before._replace(evidence=before.evidence + finding.evidence)
+        said[key] = finding
+    return tuple(said.values())
 
 
 def findings_of(evidence: list[Evidence]) -> tuple[Finding, ...]:

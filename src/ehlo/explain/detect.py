@@ -19,11 +19,26 @@ _LOG = re.compile(
     rb"|(?:\[\d+\] )?[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4} "
     rb"|(?:\[\d+\] )?(?:H=|no host name|SMTP (?:connection|command|protocol|call|data|syntax|error from)"
     rb"|TLS error|unexpected disconnection|rejected|\w+ authenticator failed))"
-    rb"|^#(?:Software: Microsoft Exchange|Fields: )",
+    rb"|^#(?:Software: Microsoft Exchange|Fields: )"
+    # A protocol log of Exchange without its head: local and remote endpoint, and what happened.
+    rb"|^\"?\d{4}-\d\d-\d\dT[\d:.]+Z\"?,[^\n]{3,200}?,\"?\d+\"?,[^,\n]*,[^,\n]*:\d+\"?,\"?[<>*+-]\"?,",
     re.MULTILINE,
 )
 
 
+#: How the text of a bounce begins, where somebody pasted it without the mail's header.
+_BOUNCE = re.compile(
+    rb"\A(?:[^\n]{0,300}\n){0,8}?[ \t>*|-]*(?:"
+    rb"This is the (?:\S+ )?(?:mail system|Postfix program|MAILER-DAEMON|qmail-send program)\b"
+    rb"|Hi\. This is the |I'm (?:afraid I wasn't able to deliver|sorry to have to inform you that your message)"
+    rb"|This message was created automatically by |A message that you (?:have )?sent (?:could not|has not)"
+    rb"|Delivery has failed to (?:these|the following) recipients|Delivery to the following recipients?\b"
+    rb"|Your message (?:to \S{1,300} )?(?:couldn't be|could not be|wasn't|was not|has not been) delivered"
+    rb"|(?:The following|These) addresses had |(?:The following|These) address(?:es|\(es\)) failed"
+    rb"|Diagnostic information for administrators:|Generating server: "
+    rb"|(?:Reporting-MTA|Final-Recipient|Original-Recipient): ?[\w-]+;)",
+    re.IGNORECASE,
+)
 #: How text in 16 or 32 bits begins, as PowerShell writes it with `>` (RFC 2781 §3.2).
 _WIDE = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -52,4 +67,9 @@ def kind_of(data: bytes) -> Kind | None:
     header = _HEADER.match(head)
     if header and len({field.lower() for field in _MAIL_FIELD.findall(header[0])}) >= 2:
         return "bounce"
-    return None
+    return "bounce" if is_bounce_without_header(head) else None
+
+
+def is_bounce_without_header(data: bytes) -> bool:
+    """Whether a text is that of a bounce, by the words with which systems begin it."""
+    return bool(_BOUNCE.match(data.replace(b"\r\n", b"\n")))

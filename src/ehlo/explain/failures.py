@@ -217,7 +217,8 @@ _WORDS = (
     _Words(r"cannot assign requested address|EADDRNOTAVAIL|Errno 99\]", "local-address", stage="connect"),
     _Words(r"permission denied|operation not permitted|EACCES|EPERM\b|forbidden by its access permissions",
            "not-permitted", stage="connect"),
-    _Words(r"failed to connect|could ?n[o']t connect|could not open (?:a )?connection|cannot (?:connect|open)"
+    _Words(r"TCP connect to \([^)\n]{1,100}\) failed"
+           r"|failed to connect|could ?n[o']t connect|could not open (?:a )?connection|cannot (?:connect|open)"
            r"|unable to (?:make a connection|connect)"
            r"|connect\(\) failed|Connection could not be established|Failure sending mail|Error connecting"
            rf"|Connection error|connection failed|could not be connected|{windows.CONNECT_FAILED}", "connect-failed",

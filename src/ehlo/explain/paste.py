@@ -19,7 +19,7 @@ from ehlo.explain.said import VERBS, Said, who_said
 from ehlo.smtp.command import decode_base64
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import STAGE_OF_VERB, Stage
-from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
+from ehlo.transcript.event import NO_FACTS, Event, Facts, JsonValue, Kind, Who
 from ehlo.transcript.redaction import stray_response
 from ehlo.transcript.transcript import Header, Transcript
 
@@ -58,6 +58,9 @@ _REPLY = re.compile(r"([2-5]\d\d)([ -]|$)")
 _COMMAND = re.compile(VERBS, re.IGNORECASE)
 #: What a program says of its own never goes on with what a server said.
 _OF_PROGRAM = re.compile(r"\s*(?:DEBUG|INFO|WARN|ERROR|TRACE)\b")
+#: An address, with which a name is looked up no more.
+_IP = re.compile(r"[\d.]+|[\da-fA-F.]*:[\da-fA-F:.]*")
+_NEXT = re.compile(r"\s*(?:Trying|Connected to) ")
 _HOST = r"(?P<host>\[?[\w.:-]{1,255}?\]?)"
 _PORT = r"(?P<port>\d{1,5})"
 #: How programs say where they connect to.
@@ -67,6 +70,7 @@ _TRYING = tuple(
         # Behind a prompt, which may end with any of these.
         rf"(?:.{{0,80}}[>$#%] ?|\W{{0,5}})(?:telnet|nc|ncat|netcat)(?: -\w+)* {_HOST} {_PORT}\s*$",
         rf".{{0,40}}openssl s_client .{{0,300}}-connect {_HOST}:{_PORT}\b",
+        rf"\W{{0,5}}Host {_HOST}:{_PORT} was resolved\.",
         # Without brackets an address of IPv6 has no port behind it.
         rf"\W{{0,5}}Trying (?P<host>\[[\da-fA-F:.]{{2,45}}\]|[\w.-]{{1,255}}):{_PORT}\.\.\.",
         rf"\s*✗ connect +{_HOST}:{_PORT}(?P<failed>\b)",
@@ -134,7 +138,11 @@ _FAILS = re.compile(
 _OWN = re.compile(r"\s*[✓✗!-] (?P<stage>dns|connect|tls|starttls) ")
 _CONNECT_ERRORS = frozenset({"refused", "unreachable", "local-address", "connect-failed", "not-permitted"})
 _DNS_ERRORS = frozenset({"no-such-host", "no-address", "dns-failed"})
-_TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out"})
+_TLS_ERRORS = frozenset({"tls-failed", "tls-cut", "tls-timed-out", "no-handshake"})
+#: Programs that cannot encrypt; others do not show the handshake, or not in every case.
+_WITHOUT_TLS = frozenset({"telnet", "netcat"})
+#: What else may be wrong with a certificate whose chain is wrong.
+_OF_THEIR_OWN = frozenset({"expired", "not-yet-valid", "wrong-name"})
 _LOST = frozenset({"closed", "reset", "timed-out"})
 
 
@@ -165,6 +173,7 @@ class _Session:
     def __init__(self, software: str, lines: list[Said]) -> None:
         self.events: list[Event] = []
         self.host, self.port = "", 0
+        self._address = ""
         self._software = software
         self._lines = lines
         self._number = self._spoken = -1
@@ -182,7 +191,7 @@ class _Session:
         self._content: list[str] | None = None
         self._tls: int | None = None
         self._tls_due = False
-        self._problem: tuple[str, str] | None = None
+        self._problems: dict[str, str] = {}
         self._failed = False
         self._over = False
         self._mute = False
@@ -199,7 +208,7 @@ class _Session:
     def is_one(self) -> bool:
         """Whether it was a session at all."""
         both = self._commands and self._replies
-        return bool(both or (self._opened and (self._replies or self._failed or self._problem)))
+        return bool(both or (self._opened and (self._replies or self._failed or self._problems)))
 
     @property
     def open(self) -> bool:
@@ -232,12 +241,14 @@ class _Session:
         """No line comes any more."""
         if self._content is not None:
             self._end_content(partial=True)
-        if self._tls_due and self._problem is not None:
+        if self._tls_due and self._problems:
             self._handshake({})
-        if self._problem is not None and self._tls is None:
+        if self._problems and self._tls is None:
             self._handshake({}, "starttls" if self._starttls_hidden else "tls")
-        if self._problem is not None and not self._went_on() and self._software != "openssl":
-            self._error("certificate-not-verified", self._problem[1], self.events[self._tls or 0].stage)
+        if self._problems and not self._went_on() and self._software != "openssl":
+            self._error(
+                "certificate-not-verified", next(iter(self._problems.values())), self.events[self._tls or 0].stage
+            )
 
     def ended_by(self, code: int, text: str, failure: Failure) -> None:
         """How a program said at last that it ended."""
@@ -348,6 +359,9 @@ class _Session:
             return
         if not text.strip() or self._mute:
             return
+        if self._tls_due and self._software in _WITHOUT_TLS:
+            self._failure(Failure("no-handshake"), "the session went on in clear behind STARTTLS")
+            return
         if self._tls_due:
             self._handshake({})
         self._commands += 1
@@ -395,9 +409,12 @@ class _Session:
             return
         for pattern in _TRYING:
             if found := pattern.match(text):
-                self._place(found.groupdict())
+                self._try(found.groupdict())
                 if "failed" in found.groupdict():
                     break
+                if _NEXT.match(text, found.end()):
+                    # Line ends get lost when somebody copies.
+                    self._about(text[found.end() :])
                 return
         for pattern in _CONNECTED:
             if found := pattern.match(text):
@@ -416,16 +433,30 @@ class _Session:
             if failure is not None:
                 self._failure(failure, text.strip(" *=\t"))
 
+    def _try(self, groups: dict[str, str | None]) -> None:
+        self._place(groups)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Another address is tried, or has answered: what comes now belongs to it."""
+        if self.events and self.events[-1].kind == "connect":
+            self._failed = self._over = False
+
     def _place(self, groups: dict[str, str | None]) -> None:
-        self.host = (groups.get("host") or self.host).strip("[]")
+        host = (groups.get("host") or "").strip("[]")
+        if _IP.fullmatch(host):
+            # An address is one of the host that was named, if there was one.
+            self._address = host
+        self.host = host if host and not (_IP.fullmatch(host) and self.host) else self.host
         self.port = min(int(groups.get("port") or self.port), 65535)
 
     def _connect(self, groups: dict[str, str | None]) -> None:
-        address = groups.get("address") or self.host
         self._place(groups)
+        address = groups.get("address") or self._address
         if self._connected and not self._replies:
             return
         self._connected = True
+        self._go_on()
         # A new connection: what was open is lost.
         self._pending.clear()
         self._greeted, self._stage, self._tls_due, self._in_auth = False, "banner", False, False
@@ -451,16 +482,19 @@ class _Session:
         return self._tls is not None and any(event.kind == "line" for event in self.events[self._tls + 1 :])
 
     def _add_problem(self) -> None:
-        if self._problem is not None and self._tls is not None:
+        if self._problems and self._tls is not None:
             event = self.events[self._tls]
-            problem, detail = self._problem
-            facts = {**event.facts, "problem": problem, "detail": detail}
+            problem, detail = next(iter(self._problems.items()))
+            problems: dict[str, JsonValue] = {**self._problems}
+            facts = {**event.facts, "problem": problem, "detail": detail, "problems": problems}
             self.events[self._tls] = event._replace(facts=facts)
 
     def _failure(self, failure: Failure, text: str) -> None:
         if failure.certificate:
-            if self._problem is None or self._problem[0] == "not-verified":
-                self._problem = failure.certificate, text[:500]
+            self._problems.pop("not-verified", "")
+            # Of a chain, programs say the same in several words; its dates and its name are other things.
+            if not self._problems or failure.certificate in _OF_THEIR_OWN:
+                self._problems.setdefault(failure.certificate, text[:500])
                 self._explain_handshake()
                 self._add_problem()
             return
@@ -474,7 +508,7 @@ class _Session:
             self._over = True
             return
         if error in _DNS_ERRORS:
-            facts: Facts = {"name": self.host or "?", "error": error, "message": text[:500]}
+            facts: Facts = {"name": self.host, "error": error, "message": text[:500]}
             self._event("net", "dns", "dns", facts=facts)
         elif error in _TLS_ERRORS:
             stage: Stage = "starttls" if self._tls_due or self._starttls_hidden else "tls"
@@ -485,7 +519,8 @@ class _Session:
         elif error in _LOST and failure.stage == "banner":
             self._error(error, text, "banner")
         elif not self._connected and (error in _CONNECT_ERRORS or error in _LOST):
-            where: Facts = {"address": self.host or "?", "port": self.port, "error": error, "message": text[:500]}
+            address = self._address or self.host
+            where: Facts = {"address": address, "port": self.port, "error": error, "message": text[:500]}
             self._event("net", "connect", "connect", facts=where)
         elif error in _CONNECT_ERRORS:
             return

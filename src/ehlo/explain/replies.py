@@ -28,6 +28,8 @@ _STAGES: tuple[tuple[str, Stage], ...] = (
 )
 #: Longer than any reply that a person copies.
 _MAX_TEXT = 20_000
+#: Nobody copies a reply with more lines around it than that.
+_FEW_LINES = 30
 
 
 def read_replies(text: str) -> list[Case]:
@@ -55,9 +57,18 @@ def read_replies(text: str) -> list[Case]:
             codes.append(code)
         going_on = found[2] == "-"
     if not replies:
-        return [_fragment(text)]
+        return [_fragment(line) for line in _telling(text)]
     stage = _stage_of(text)
     return [_case(code, "\n".join(lines), stage) for code, lines in zip(codes, replies, strict=True)]
+
+
+def _telling(text: str) -> list[str]:
+    """What of a text without a reply may be one: all of it, or of a long one the first line that tells of a refusal."""
+    lines = text.splitlines()
+    if len(lines) <= _FEW_LINES:
+        return [text]
+    found = ((line, _STATUS.search(line) or _CODE.search(line[:60])) for line in lines)
+    return [line for line, code in found if code is not None and code[1][0] in "45"][:1]
 
 
 def _case(code: int, text: str, stage: Stage | None) -> Case:

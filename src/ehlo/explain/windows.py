@@ -10,7 +10,7 @@ import re
 
 from ehlo.smtp.stages import Stage
 
-#: The numbers of Winsock (WSAECONNREFUSED is 10061), the failure that each is, and where it happens.
+#: The numbers of Winsock (WSAECONNREFUSED is 10061) and of Outlook, the failure that each is, and where it happens.
 NUMBERS: dict[int, tuple[str, Stage | None]] = {
     10013: ("not-permitted", "connect"),
     10049: ("local-address", "connect"),
@@ -24,17 +24,25 @@ NUMBERS: dict[int, tuple[str, Stage | None]] = {
     11001: ("no-such-host", "dns"),
     11002: ("dns-failed", "dns"),
     11004: ("no-address", "dns"),
+    # Outlook's own.
+    0x800CCC0D: ("no-such-host", "dns"),
+    0x800CCC0E: ("connect-failed", "connect"),
+    0x800CCC0F: ("closed", None),
+    0x800CCC13: ("unreachable", "connect"),
+    0x800CCC19: ("timed-out", None),
+    0x800CCC7D: ("starttls-not-offered", "starttls"),
 }
 
 
 #: One of them in decimal or hexadecimal, but not as a port or as a part of something.
 _NUMBER = re.compile(
-    r"(?<![\w.:])(?<!port )(?:WSA)?(1[01]0\d\d)(?!\w|[.:]\d)|\b0x0*(27[0-9a-f]{2}|2af[0-9a-f])\b", re.I
+    r"(?<![\w.:])(?<!port )(?:WSA)?(1[01]0\d\d)(?!\w|[.:]\d)|\b0x0*(27[0-9a-f]{2}|2af[0-9a-f]|800ccc[0-9a-f]{2})\b",
+    re.I,
 )
 
 
 def number_in(text: str) -> tuple[str, str, Stage | None] | None:
-    """The failure that a number of Winsock in a text stands for, as in `failures.Failure`; None if there is none."""
+    """The failure that a number in a text stands for, as in `failures.Failure`; None if there is none."""
     for found in _NUMBER.finditer(text):
         known = NUMBERS.get(int(found[1]) if found[1] else int(found[2], 16))
         if known is not None:

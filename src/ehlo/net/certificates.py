@@ -57,33 +57,43 @@ class Link(NamedTuple):
             "not_before": int(self.not_before),
             "not_after": int(self.not_after),
             "days_left": _days_until(self.not_after),
+            "begun": self.not_before <= time.time(),
         }
 
 
 class CertificateFacts(NamedTuple):
     """What a server's certificate says and what is wrong with it.
 
-    `problem` is the id of the first thing wrong, or empty when chain and name are good; `detail`
-    OpenSSL's words for it. `name` is whose certificate it was to be, `name_problem` what is wrong with that,
-    judged without the chain. `chain` has the certificates as they were sent, in DER, `links` what each says of
-    itself.
+    `problems` has the ids of all that is wrong, with OpenSSL's words; it is empty when chain and name are good. OpenSSL
+    stops at the first, so the dates and the name are judged by themselves. `name` is whose certificate it was to be.
+    `chain` has the certificates as they were sent, in DER, `links` what each says of itself.
     """
 
     names: tuple[str, ...]
     issuer: str
     not_before: float
     not_after: float
-    problem: str
-    detail: str
+    problems: dict[str, str]
     chain: tuple[bytes, ...]
     name: str = ""
-    name_problem: str = ""
     links: tuple[Link, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """The id of the first thing wrong; empty when chain and name are good."""
+        return next(iter(self.problems), "")
 
     @property
     def chain_problem(self) -> str:
         """The id of what is wrong with the chain; empty when it is good."""
         return "" if self.problem == "wrong-name" else self.problem
+
+    @property
+    def name_problem(self) -> str:
+        """The id of what is wrong with the name, whoever signed the certificate; empty when it is good."""
+        if not self.name:
+            return ""
+        return next((problem for problem in ("missing", "wrong-name") if problem in self.problems), "")
 
     @property
     def days_left(self) -> int:
@@ -95,7 +105,8 @@ class CertificateFacts(NamedTuple):
         return {
             "verified": not self.problem,
             "problem": self.problem or None,
-            "detail": self.detail or None,
+            "detail": self.problems.get(self.problem),
+            "problems": dict(self.problems),
             "name": self.name,
             "names": list(self.names),
             "issuer": self.issuer,
@@ -164,23 +175,19 @@ def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLCon
     """Read and judge the certificates that the server of this finished handshake sent."""
     chain, infos = _peer_certificates(connection)
     info = infos[0] if infos else {}
-    problem, detail = verify_chain(chain, trust)
-    name_problem = ""
-    if name and problem:
-        name_problem = verify_name(chain, name)
+    problems = verify_chain(chain, trust)
+    if problems:
+        problems |= _wrong_dates(info) | (verify_name(chain, name) if name else {})
     elif name:
-        problem, detail = verify_chain(chain, trust, name)
-        name_problem = problem
+        problems = verify_chain(chain, trust, name)
     return CertificateFacts(
         names=_names(info),
         issuer=_common_name(info.get("issuer")),
         not_before=_seconds(info.get("notBefore")),
         not_after=_seconds(info.get("notAfter")),
-        problem=problem,
-        detail=detail,
+        problems=problems,
         chain=chain,
         name=name,
-        name_problem=name_problem,
         links=tuple(
             Link(
                 _common_name(info.get("subject")) or next(iter(_names(info)), ""),
@@ -193,26 +200,33 @@ def inspect_certificates(connection: ssl.SSLObject, name: str, trust: ssl.SSLCon
     )
 
 
-def verify_name(chain: tuple[bytes, ...], name: str) -> str:
-    """Whether a chain's first certificate is for `name`, whoever signed it: empty, or the problem's id."""
+def _wrong_dates(info: dict[str, object]) -> dict[str, str]:
+    """What is wrong with the dates of a certificate, whoever signed it."""
+    now = time.time()
+    if info and _seconds(info.get("notAfter")) < now:
+        return {"expired": "certificate has expired"}
+    return {"not-yet-valid": "certificate is not yet valid"} if _seconds(info.get("notBefore")) > now else {}
+
+
+def verify_name(chain: tuple[bytes, ...], name: str) -> dict[str, str]:
+    """What is wrong with the name of a chain's first certificate, which is to be for `name`, whoever signed it."""
     if not chain:
-        return "missing"
+        return {}
     # Trusted by itself, it can only fail by its name (which OpenSSL checks before the dates).
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=chain[0])
-    problem, _ = verify_chain(chain[:1], context, name)
-    return problem if problem == "wrong-name" else ""
+    return {wrong: words for wrong, words in verify_chain(chain[:1], context, name).items() if wrong == "wrong-name"}
 
 
-def verify_chain(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str = "") -> tuple[str, str]:
+def verify_chain(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str = "") -> dict[str, str]:
     """Judge a chain (DER, the server's own first), and that it belongs to `name` if one is given.
 
-    Gives the id of what is wrong and OpenSSL's words for it; both are empty when all is well.
+    Gives the id of the first thing that is wrong, with OpenSSL's words for it; nothing when all is well.
     """
     if not chain:
-        return "missing", "the server sent no certificate"
+        return {"missing": "the server sent no certificate"}
     trust.check_hostname = bool(name)
     try:
         # The cipher suite must fit the key's kind, which only OpenSSL knows: RSA, then the others.
@@ -220,14 +234,14 @@ def verify_chain(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str = ""
             try:
                 _show_certificates(chain, trust, name, suite)
             except ssl.SSLWantReadError:
-                return "", ""
+                return {}
             except ssl.SSLCertVerificationError as error:
-                return _PROBLEMS.get(error.verify_code, "not-verified"), error.verify_message.rstrip(".")
+                return {_PROBLEMS.get(error.verify_code, "not-verified"): error.verify_message.rstrip(".")}
             except ssl.SSLError as error:
                 detail = (error.reason or str(error)).replace("_", " ").lower()
     finally:
         trust.check_hostname = False
-    return "not-verified", detail
+    return {"not-verified": detail}
 
 
 def _show_certificates(chain: tuple[bytes, ...], trust: ssl.SSLContext, name: str, suite: bytes) -> None:

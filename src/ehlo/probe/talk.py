@@ -522,6 +522,8 @@ class Talk:
     def reply(self, stage: Stage) -> Asking[Reply]:
         """Wait for a reply that something asked for. After a 421 there is nobody to talk to: `NotDone`."""
         timeout = self.plan.timeouts.at(stage)
+        # Behind commands that were sent ahead, the session is where the reply is due.
+        self.conn.stage = stage
         while True:
             event: ReplyReceived = yield Receive(timeout)
             if event.verb or not self.conn.awaiting:

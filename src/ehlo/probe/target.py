@@ -16,6 +16,8 @@ Transport = Literal["tcp", "unix", "pipe"]
 #: LMTP has no port of its own (RFC 2033 §5 only forbids 25); 24 is "any private mail system", which it is.
 DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtps": 465, "lmtp": 24}
 
+#: Four numbers, which are an address or a mistake (RFC 1123 §2.1).
+_LIKE_IPV4 = re.compile(r"\d+(?:\.\d+){3}")
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+)(?::(?P<port>[^:]*))?")
 
 
@@ -110,6 +112,8 @@ def parse_target(text: str) -> Target:
     if not found:
         raise TargetError(f"'{given}' is neither a host, a host:port, a URL nor an address user@domain.")
     host = found["host"].strip("[]")
+    if _LIKE_IPV4.fullmatch(host) and not is_address(host):
+        raise TargetError(f"'{given}': {host} is no IPv4 address, and no host has a name of numbers alone.")
     port = _port(given, found["port"]) if found["port"] is not None else DEFAULT_PORTS[scheme]
     return Target(given, host, port, scheme)
 

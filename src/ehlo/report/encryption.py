@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
+from ehlo.diagnosis.evidence import certificate_problems
 from ehlo.report.text import utc_date
 from ehlo.transcript.event import JsonValue
 
@@ -39,8 +40,9 @@ def tls_summary(facts: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """The most important of a handshake: version, name, days left, or what is wrong. Shorter forms follow, for
     lines with less room; numbers are in all of them."""
     version = version_name(str(facts.get("version", "")))
-    if problem := _problem(facts):
-        return f"{version}, not verified: {problem}", f"{version}, not verified"
+    if problems := _in_words(facts):
+        counted = [f"{version}, not verified: {len(problems)} faults"] if len(problems) > 1 else []
+        return f"{version}, not verified: {', '.join(problems)}", *counted, f"{version}, not verified"
     days = facts.get("days_left")
     if not isinstance(days, int):
         return (version,)
@@ -51,15 +53,16 @@ def tls_summary(facts: Mapping[str, JsonValue]) -> tuple[str, ...]:
 
 
 def tls_details(facts: Mapping[str, JsonValue]) -> tuple[Detail, ...]:
-    """How it is encrypted, what is wrong with the certificate, the chain as it was sent, and the names."""
+    """How it is encrypted, what is wrong with the certificate, in the TLS library's own words, the chain as it was
+    sent, and the names."""
     group = facts.get("group")
     cipher = (str(facts.get("cipher") or ""), f"key exchange {group}" if group else "")
     chain = cast("list[Mapping[str, JsonValue]]", facts.get("chain") or [])
     names = _strings(facts, "names")
-    details = [Detail("cipher", cipher), Detail("wrong", _wrong(facts))]
+    details = [Detail("cipher", cipher), Detail("wrong", tuple(certificate_problems(facts).values()))]
     details += [Detail("chain", _link(link)) for link in chain]
     # One name that is good is in the summary.
-    if len(names) > 1 or facts.get("detail"):
+    if len(names) > 1 or certificate_problems(facts):
         details.append(Detail("names", names))
     filled = [detail._replace(parts=tuple(filter(None, detail.parts))) for detail in details]
     return tuple(detail for detail in filled if detail.parts)
@@ -82,28 +85,20 @@ def matching_name(names: tuple[str, ...], wanted: str) -> str:
     return next(iter(by_rank), "")
 
 
-def _problem(facts: Mapping[str, JsonValue]) -> str:
-    problem, detail = str(facts.get("problem") or ""), str(facts.get("detail") or "")
+def _in_words(facts: Mapping[str, JsonValue]) -> list[str]:
+    """What is wrong with the certificate, each in a few words."""
+    return [_fault(problem, words, facts) for problem, words in certificate_problems(facts).items()]
+
+
+def _fault(problem: str, words: str, facts: Mapping[str, JsonValue]) -> str:
     days = facts.get("days_left")
-    words = _PROBLEMS.get(problem, detail)
     if problem == "expired" and isinstance(days, int) and days < 0:
-        words = _days(days)
-    elif problem == "not-yet-valid":
-        words = f"not valid before {_date(facts.get('not_before'))}"
-    elif problem == "wrong-name":
-        return _not_for(facts)
-    return f"{words}, {_not_for(facts)}" if words and facts.get("name_verified") is False else words
-
-
-def _not_for(facts: Mapping[str, JsonValue]) -> str:
-    return f"not for {facts.get('name') or 'this host'}"
-
-
-def _wrong(facts: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    """The TLS library's own words, which others know, too."""
-    detail = str(facts.get("detail") or "")
-    also = facts.get("name_verified") is False and facts.get("problem") != "wrong-name"
-    return detail, _not_for(facts) if also else ""
+        return _days(days)
+    if problem == "not-yet-valid":
+        return f"not valid before {_date(facts.get('not_before'))}"
+    if problem == "wrong-name":
+        return f"not for {facts.get('name') or 'this host'}"
+    return _PROBLEMS.get(problem, words)
 
 
 def _link(link: Mapping[str, JsonValue]) -> tuple[str, ...]:
@@ -113,6 +108,8 @@ def _link(link: Mapping[str, JsonValue]) -> tuple[str, ...]:
     begins, ends, days = link.get("not_before"), link.get("not_after"), link.get("days_left")
     # Records of older versions have the end alone.
     valid = f"{_date(begins)} to {_date(ends)}" if begins is not None else f"until {_date(ends)}"
+    if link.get("begun") is False:
+        return subject, signed, f"{valid} (not valid yet)"
     return subject, signed, f"{valid} ({_days(days)})" if isinstance(days, int) else valid
 
 

@@ -45,7 +45,8 @@ def finding_lines(finding: Finding, style: Style, outcome: str = "failed") -> It
 def reply_lines(reply: Reply) -> list[str]:
     """A reply as it stood on the wire, line by line."""
     separators = ["-"] * (len(reply.lines) - 1) + [" "]
-    return [f"{reply.code}{separator}{text}" for separator, text in zip(separators, reply.lines, strict=True)]
+    lines = zip(separators, reply.lines, strict=True)
+    return [f"{reply.code}{separator}{text}" if text else str(reply.code) for separator, text in lines]
 
 
 def headline(title: str, rule: str, width: int, style: Style) -> list[str]:

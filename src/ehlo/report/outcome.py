@@ -13,9 +13,19 @@ from ehlo.transcript.transcript import Transcript
 _MOST_NAMED = 3
 
 
+def broken_off(transcript: Transcript, verdict: Verdict) -> str:
+    """That a record ends before its session does, so that nobody knows whether it went well; empty if it does not."""
+    if transcript.complete:
+        return ""
+    known = "" if verdict.findings else " Nothing in it failed, and how it went on it does not say: no verdict."
+    return f"The record ends here, before the session does.{known}"
+
+
 def achieved(transcript: Transcript, verdict: Verdict) -> str:
     """What a session achieved, in one sentence, also where something went wrong: a message that was taken all the same,
-    or all that came before QUIT. Empty if that is nothing."""
+    or all that came before QUIT. Empty if that is nothing, or not in the record."""
+    if not transcript.complete:
+        return ""
     steps = exchanges(transcript.events)
     taken = _taken(steps)
     if taken or not (verdict.outcome == "accepted" or verdict.stage == "quit"):

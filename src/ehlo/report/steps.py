@@ -17,7 +17,7 @@ from ehlo.smtp.capabilities import Capabilities, parse_capabilities
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
-from ehlo.smtp.states import CONTENT, LAST_CHUNK
+from ehlo.smtp.states import CONTENT, LAST_CHUNK, VERBS
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, Outcome
 
@@ -151,7 +151,10 @@ def _before_reply(exchange: Exchange) -> str:
         except CommandError:
             return ""
         return f"{path.address}: " if path is not None else ""
-    return "" if exchange.verb in ("MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH") else f"{exchange.verb}: "
+    if exchange.verb in ("", "MAIL", "DATA", "QUIT", "EHLO", "LHLO", "AUTH"):
+        return ""
+    # As it was said: it may be no command at all, or a secret that was taken out.
+    return f"{exchange.verb if exchange.verb in VERBS else command.text.split()[0]}: "
 
 
 def _mechanism(exchange: Exchange) -> str:
@@ -186,9 +189,11 @@ def _problem_summary(exchange: Exchange, problem: Event) -> str:
     error = problem.fact("error")
     words = _PROBLEMS.get(error) or problem.fact("message") or error
     if problem.kind == "connect":
-        return f"{_address(problem)}  {words}"
+        return "  ".join(filter(None, (_address(problem), words)))
     if problem.kind == "dns":
-        return f"{problem.fact('name')}  {words}"
+        return "  ".join(filter(None, (problem.fact("name"), words)))
+    if error == "timed-out" and len(exchange.numbers) > (2 if exchange.command is not None else 1):
+        words = "the reply did not end in time"
     before = _before_reply(exchange)
     return before + words
 
@@ -219,7 +224,7 @@ def network_step(event: Event) -> Step:
 
 def _address(step: Event) -> str:
     host, port = step.fact("address"), step.fact("port")
-    return host if port == "0" else endpoint(host, port)
+    return endpoint(host, port) if host and port != "0" else host
 
 
 def _dns_summary(step: Event) -> str:

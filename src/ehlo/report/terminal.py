@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.report.finding import finding_lines, headline
-from ehlo.report.outcome import achieved
+from ehlo.report.outcome import achieved, broken_off
 from ehlo.report.steps import Step, StepReader
 from ehlo.report.style import Style
 from ehlo.report.text import duration, flow, pad, safe, width_of, wrap
@@ -81,20 +81,18 @@ class SessionView:
         elif event.kind == "connect" and "error" not in event.facts:
             self._await("banner")
 
-    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False, cut: bool = False) -> None:
-        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it.
-        `cut`: the record ends before the session does, so that nobody knows whether it went well."""
+    def finish(self, transcript: Transcript, verdict: Verdict, *, notes_first: bool = False) -> None:
+        """Show the verdict. `notes_first`: whoever asks about a session that went well, asks for what is odd in it."""
         self._await("")
         style, accepted = self._style, verdict.outcome == "accepted"
         # All that was wanted was done before QUIT.
-        head = "note" if accepted or verdict.stage == "quit" else "failed"
+        head = "note" if verdict.layer is None or verdict.stage == "quit" else "failed"
         parts = [
             list(finding_lines(finding, style, head if number == 0 else "note"))
             for number, finding in enumerate(verdict.findings)
         ]
-        if cut:
-            known = "" if verdict.findings else " Nothing in it failed, and how it went on it does not say: no verdict."
-            parts = [self._sentence("note", f"The record ends here, before the session does.{known}"), *parts]
+        if words := broken_off(transcript, verdict):
+            parts = [self._sentence("note", words), *parts]
         elif words := achieved(transcript, verdict):
             good = self._sentence("ok", words)
             parts = [*parts, good] if notes_first and accepted else [good, *parts]

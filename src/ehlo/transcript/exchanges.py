@@ -103,7 +103,7 @@ class ExchangeReader:
         self._number = -1
         self._banner = False
         self._last_end = 0.0
-        self._in_auth = False
+        self._in_auth = self._tls_due = False
         self._lmtp = False
         self._begun = False
         self._accepted: list[str] = []
@@ -120,7 +120,8 @@ class ExchangeReader:
     def _feed(self, event: Event) -> Exchange | None:
         if event.kind in _NET_KINDS:
             problem = event if "error" in event.facts else None
-            numbers = (self._number,)
+            numbers = (*self._lines, self._number)
+            self._lines, self._tls_due = [], False
             return Exchange(event.stage, "", numbers, event.began, event.t, problem=problem, step=event)
         if event.kind == "note":
             if event.facts.get("skipped") is not True:
@@ -163,6 +164,7 @@ class ExchangeReader:
         self._in_auth = verb == "AUTH" and reply.category == 3
         if verb in _MESSAGE_ENDS:
             self._begun = False
+        self._tls_due = verb == "STARTTLS" and good
         if verb == "RCPT":
             if good:
                 self._accepted.append(_recipient(command.event))
@@ -182,6 +184,9 @@ class ExchangeReader:
 
     def _reply_line(self, event: Event) -> Exchange | None:
         self._lines.append(self._number)
+        if self._tls_due and not self._waiting:
+            # RFC 3207 §6: nothing may come in clear before the handshake; whatever it is, it is no reply.
+            return None
         try:
             reply = self._replies.feed(event.data or b"")
         except RemoteProtocolError:
@@ -208,7 +213,7 @@ class ExchangeReader:
         numbers = (*self._lines, self._number)
         if self._lines:
             self._lines, self._replies = [], ReplyReader()
-        self._in_auth = False
+        self._in_auth = self._tls_due = False
         if self._waiting:
             stage, verb, number, command, recipient = self._waiting.popleft()
             self._waiting.clear()

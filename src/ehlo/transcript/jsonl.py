@@ -120,6 +120,16 @@ def read(stream: Iterable[str]) -> Transcript:
     return Transcript(header, events, complete)
 
 
+def read_finished(stream: Iterable[str]) -> Transcript:
+    """Read the record of a session that is over. It is not complete either where it ends before the session does,
+    because what wrote it was ended, or still ran. Raises `TranscriptError`."""
+    transcript = read(stream)
+    events = transcript.events
+    # Where no connection came about, none is closed.
+    ended = any(event.kind == "close" for event in events) or (bool(events) and "error" in events[-1].facts)
+    return transcript._replace(complete=transcript.complete and ended)
+
+
 def _records(lines: Iterator[str]) -> Iterator[tuple[int, JsonValue, bool]]:
     for number, line in enumerate(lines, start=2):
         if not line.strip():

@@ -13,6 +13,7 @@ from ehlo.explain.bounces.notices import complaint, from_json, is_vacation
 from ehlo.explain.bounces.parts import Parts, cut
 from ehlo.explain.bounces.systems import system_of
 from ehlo.explain.case import Case
+from ehlo.explain.detect import is_bounce_without_header
 from ehlo.knowledge.rules import load_rules
 from ehlo.mime import decode_words, identifier, one_line, read_date, read_people
 from ehlo.smtp.reply import Reply
@@ -158,7 +159,7 @@ def _once(reported: list[Told]) -> list[Told]:
 def _is_bounce(parts: Parts) -> bool:
     header = parts.header
     if not header.fields:
-        return False
+        return is_bounce_without_header(parts.text.encode("utf-8", "replace"))
     report = parts.content_type == "multipart/report"
     from_system = _DAEMON.search(header.first("from")) or header.first("return-path").strip() == "<>"
     about = _SUBJECT.search(decode_words(header.first("subject")))

@@ -35,7 +35,7 @@ _NEEDLES = {
 _GATES = {
     "exim": (b" H=", b" ** ", b" == ", b"SMTP ", b"authenticator ", b"TLS error on ", b"refused: too"),
     "sendmail": (b"sendmail", b"sm-mta", b"sm-msp", b"mailer=", b"ruleset=", b"Milter: "),
-    "exchange": (b",>,", b",<,", b",FAIL,", b",DEFER,", b",BADMAIL,"),
+    "exchange": (b",>,", b",<,", b'">","', b'"<","', b",*,", b",FAIL,", b",DEFER,", b",BADMAIL,"),
 }
 #: Parts of program names, and the product that bears them.
 _PROGRAMS = (
@@ -208,7 +208,7 @@ _EARLIER = 40
 
 def _earlier(hit: Hit, session: str) -> list[str]:
     """The lines of a session before this one, the last one first."""
-    mark = b"," + session.encode("ascii", "replace") + b","
+    mark = session.encode("ascii", "replace")
     before = hit.before(TAIL)
     lines: list[str] = []
     start = len(before)

@@ -44,7 +44,7 @@ def session_page(
         experiments_section(experiments),
         conversation_section(transcript, steps),
         certificate_section(transcript),
-        letter_section(transcript, verdict) if verdict.outcome != "accepted" else "",
+        letter_section(transcript, verdict) if verdict.layer is not None else "",
     ]
     return document(f"ehlo {command} · {title}", title, about, sections)
 

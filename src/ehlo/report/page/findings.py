@@ -8,7 +8,7 @@ from ehlo.diagnosis.judge import titles_of
 from ehlo.diagnosis.verdict import Finding, Verdict
 from ehlo.probe.experiments import title_of
 from ehlo.report.finding import Cause, reply_lines
-from ehlo.report.outcome import achieved
+from ehlo.report.outcome import achieved, broken_off
 from ehlo.report.page.frame import text
 from ehlo.transcript.transcript import Transcript
 
@@ -19,6 +19,7 @@ _HEADS = {
     "failed": ("✗", "Failed"),
     "interrupted": ("✗", "Interrupted"),
     "accepted": ("✓", "All went well"),
+    "cut": ("!", "Cut off"),
     "note": ("!", "Also noticed"),
     "found": ("!", "Found out by experiments"),
     "proved": ("✗", "The cause, as experiments proved"),
@@ -33,10 +34,12 @@ def verdict_section(transcript: Transcript, verdict: Verdict, made: Container[st
     more."""
     accepted = verdict.outcome == "accepted"
     boxes = []
+    if words := broken_off(transcript, verdict):
+        boxes.append(_box("note", "cut", f"<h2>{text(words)}</h2>"))
     if words := achieved(transcript, verdict):
         boxes.append(_box("ok", "accepted", f"<h2>{text(words)}</h2>"))
     failure = "postponed" if verdict.outcome == "refused" and verdict.temporary else verdict.outcome
-    head = "note" if accepted or verdict.stage == "quit" else failure
+    head = "note" if verdict.layer is None or verdict.stage == "quit" else failure
     for finding in verdict.findings:
         if finding.rule.startswith("proved-"):
             boxes.append(_finding(finding, "found" if accepted else "proved", tell=False))

@@ -83,9 +83,9 @@ def certificate_section(transcript: Transcript) -> str:
     event = next((event for event in transcript.events if event.kind == "tls" and event.facts.get("chain")), None)
     if event is None:
         return ""
-    problem = event.fact("detail") or event.fact("problem")
-    verdict = mark("✗", "") + f"not verified: {text(problem)}" if problem else mark("✓", "") + "verified"
     details = tls_details(event.facts)
+    problem = "".join(", ".join(detail.parts) for detail in details if detail.label == "wrong")
+    verdict = mark("✗", "") + f"not verified: {text(problem)}" if problem else mark("✓", "") + "verified"
     links = "".join(_link(detail.parts) for detail in details if detail.label == "chain")
     facts = [(detail.label, ", ".join(detail.parts)) for detail in details if detail.label not in ("chain", "wrong")]
     facts = [("version", version_name(event.fact("version"))), *facts, ("fingerprint", event.fact("fingerprint"))]
