@@ -54,11 +54,11 @@ class Routine:
         if command.parameters:
             return False
         if command.verb == "MAIL":
-            depends = policy.tls_required or policy.auth_required or policy.own_senders or policy.limits.messages
-            return not depends
-        if command.verb == "RCPT" and command.path is not None and command.path.mailbox is not None:
+            return not (policy.tls_required or policy.auth_required or policy.own_senders or policy.limits.messages)
+        if command.verb == "RCPT":
+            mailbox = command.path.mailbox if command.path is not None else None
             # Who has logged in may write to where others may not.
-            return not policy.quotas and policy.refusal(command.path.mailbox) is None
+            return mailbox is not None and not policy.quotas and policy.refusal(mailbox) is None
         return command.verb == "DATA"
 
     def _is_verbatim(self, reply: Reply) -> bool:

@@ -278,9 +278,13 @@ class _Bridge(asyncio.Protocol):
                 need = session.data_received(data)
             except Exception as error:
                 need = self._crashed(session, error)
-            self.go_on(need)
-            if type(need) is Pause:
-                self._bound_unread(len(data))
+            if need is not READ or self._need is not READ or session.deadline < self._rings:
+                self.go_on(need)
+                if type(need) is Pause:
+                    self._bound_unread(len(data))
+            elif session.outgoing and self._transport is not None:
+                # Nearly every time: it goes on waiting, and has something to say.
+                self._shared.write_soon(session, self._transport)
 
     def _bound_unread(self, nbytes: int) -> None:
         """A client that goes on sending while the session pauses must not fill the memory."""

@@ -217,11 +217,8 @@ class Session:
 
     def take_outgoing(self) -> bytes:
         """The bytes to send now."""
-        outgoing = self.outgoing
-        if not outgoing:
-            return b""
-        data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
-        outgoing.clear()
+        data = b"".join(self.outgoing)
+        self.outgoing.clear()
         self._outgoing_size = 0
         return data
 

@@ -90,6 +90,7 @@ class Reply(NamedTuple):
     def __str__(self) -> str:
         return f"{self.code} {' '.join(self.lines)}".rstrip()
 
+    @lru_cache(maxsize=256)  # noqa: B019 - it is a value, and servers repeat themselves
     def encode(self) -> bytes:
         """The bytes on the wire. Strict: raises `LocalProtocolError` on what may not be sent."""
         code = self.code

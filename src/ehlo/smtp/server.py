@@ -129,17 +129,13 @@ class ServerConnection:
             self.state = State.CLOSED
             return reply.encode()
         data = reply.encode()
-        self._enter(after(self.state, self._verb, reply.code))
+        self.answered(self.stage, after(self.state, self._verb, reply.code))
         self._verb = None
         return data
 
     def answered(self, stage: Stage, state: State) -> None:
-        """A command was read and answered elsewhere; it was of this stage, and has led to this state."""
-        self.stage = stage
-        self._enter(state)
-
-    def _enter(self, state: State) -> None:
-        self.state = state
+        """What came, of this stage, was answered, and has led to this state; for a command that was read elsewhere."""
+        self.stage, self.state = stage, state
         if self._handed_over and state is not State.CHUNKING:
             self._handed_over, self.stop_after = 0, None
         if state is _CONTENT:
