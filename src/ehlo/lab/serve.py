@@ -166,7 +166,7 @@ class Serve:
         if exchange is None or self._faults.active or self._speaker.held_back:
             return None
         command, said, stage, state = exchange
-        if command.verb == "RCPT" and len(answers.recipients) >= answers.most_recipients:
+        if stage == "rcpt" and len(answers.recipients) >= answers.most_recipients:
             return None
         answers.carry_out(command)
         conn.answered(stage, state)

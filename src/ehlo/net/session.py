@@ -482,6 +482,8 @@ class Session:
         self._record_data(event.content, facts)
 
     def _record_data(self, content: bytes, facts: Facts) -> None:
+        if not self.recorder.recording:
+            return
         arrived = max(self._arrived, self._latest)
         first = self._first if self._first < arrived else None
         self._first = arrived
