@@ -53,6 +53,9 @@ CASES: dict[str, tuple[list[Step], int, str | None]] = {
     "silence after MAIL": ([*MAIL, Hang()], 17, "no-answer"),
     "greeting that does not end": ([Send(b"220-hi\r\n220-there\r\n"), Hang()], 13, "no-answer"),
     "reply that does not end": ([*RCPT, Send(b"250-2.1.5 so\r\n"), Hang()], 18, "no-answer"),
+    "silence in mid-line": ([*RCPT, Send(b"250 2.1.5 so"), Hang()], 18, "no-answer"),
+    "close in mid-line": ([*RCPT, Send(b"250 2.1.5 so"), Close()], 18, "connection-lost"),
+    "silence after an alert of TLS": ([Send(b"\x15\x03\x01\0\x02\x02F"), Hang()], 13, "tls-from-the-start"),
     "alert of TLS": ([Send(b"\x15\x03\x01\0\x02\x02F"), Close()], 13, "tls-from-the-start"),
     "handshake of TLS": ([Send(b"\x16\x03\x03\0\x31\x02\n"), Hang()], 13, "tls-from-the-start"),
     "odd greeting code": ([Send(b"354 go on\r\n"), *BYE], 13, "unexpected-reply"),
@@ -79,6 +82,15 @@ def test_hostile_server(name: str, options: list[str], capsys: pytest.CaptureFix
     assert all(char == "\n" or char.isprintable() for char in out)
     assert len(out) < 60_000
     assert rule is None or rule in out
+
+
+@pytest.mark.parametrize("name", ["silence in mid-line", "close in mid-line"])
+def test_half_a_line_is_shown_and_is_no_answer(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(CASES[name][0]) as server:
+        main(["check", f"{server.host}:{server.port}", *ENVELOPE, "--timeout", "1"])
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines() if line[4:10] == "rcpt  "] == ["✗"]
+    assert "seen  S: 250 2.1.5 so" in shown
 
 
 def test_what_was_injected_before_the_handshake_is_not_shown_as_if_all_was_well(

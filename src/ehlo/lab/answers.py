@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ehlo.lab.login import Login
 from ehlo.lab.persona import Persona
 from ehlo.lab.policy import Policy
+from ehlo.net.intents import endpoint
 from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
 from ehlo.smtp.command import Command
 from ehlo.smtp.content import has_bare_line_ending
@@ -62,6 +63,8 @@ NO_EDITS = Edits()
 Deliver = Callable[[Envelope], bool]
 #: How many messages a mailbox holds.
 Held = Callable[[str], int]
+#: Hears who the client is, as host and port are written, when that is another than the connection's own end.
+Introduced = Callable[[str], None]
 
 
 class Answers:
@@ -81,6 +84,7 @@ class Answers:
         "_deliver",
         "_edits",
         "_held",
+        "_introduced",
         "_login",
         "_messages",
         "_persona",
@@ -105,6 +109,7 @@ class Answers:
         policy: Policy,
         deliver: Deliver,
         held: Held,
+        introduced: Introduced,
         client: str = "",
     ) -> None:
         self._conn = connection
@@ -113,6 +118,7 @@ class Answers:
         self._policy = policy
         self._deliver = deliver
         self._held = held
+        self._introduced = introduced
         self._login = Login(persona, policy)
         self._content: list[bytes] = []
         self._truncated = False
@@ -147,6 +153,11 @@ class Answers:
         if type(event) is AuthResponse:
             return self._login.respond(event.response)
         return self._refuse(event)  # type: ignore[arg-type]
+
+    def introduce(self, client: str, port: str) -> None:
+        """The client is this one, by a PROXY header or XCLIENT; empty is what is not known of it."""
+        self.client = client
+        self._introduced(endpoint(client, port) if client and port else client)
 
     def is_misplaced(self, event: ServerEvent | ChunkBegun) -> bool:
         """Whether an event is nothing that could be granted: malformed, or out of order, or a part of a message."""
@@ -280,6 +291,7 @@ class Answers:
     def _xclient(self, command: Command) -> Reply:
         if not self._policy.xclient:
             return self._say("unknown-command")
+        known: dict[str, str] = {}
         for word in command.argument.split():
             name, equals, value = word.partition("=")
             try:
@@ -288,13 +300,14 @@ class Answers:
                 equals = ""
             if not equals or name.upper() not in _XCLIENT.split():
                 return self._persona.reply("parameter", word=word)
-            unknown = value.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]")
-            if name.upper() == "ADDR":
-                self.client = "" if unknown else value.removeprefix("IPV6:")
-            elif name.upper() == "HELO":
-                self.helo = "" if unknown else value
-            elif name.upper() == "LOGIN":
-                self._login.user = None if unknown else value
+            known[name.upper()] = "" if value.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]") else value
+        if "ADDR" in known:
+            self.introduce(known["ADDR"].removeprefix("IPV6:"), known.get("PORT", ""))
+        elif "PORT" in known:
+            self.introduce(self.client, known["PORT"])
+        self.helo = known.get("HELO", self.helo)
+        if "LOGIN" in known:
+            self._login.user = known["LOGIN"] or None
         self.forget()
         return self._persona.greeting
 

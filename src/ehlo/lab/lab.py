@@ -384,8 +384,9 @@ class Lab:
                 policy,
                 self.faults,
                 self._routine,
-                deliver=partial(self._take, number, recorder.transcript),
+                deliver=partial(self._take, number, recorder),
                 held=partial(self._held, policy),
+                introduced=partial(self._introduced, number, recorder),
                 certificates=Certificates(self._context, self._endpoint),
                 entry=entry,
                 client=host,
@@ -418,9 +419,14 @@ class Lab:
             return persona.reply("too-many-from-client", address=host)
         return None
 
-    def _take(self, number: int, transcript: Transcript, envelope: Envelope) -> bool:
+    def _introduced(self, number: int, recorder: Recorder, client: str) -> None:
+        recorder.header = recorder.header._replace(target=client)
+        if self.store is not None:
+            self.store.change_session(number, recorder.transcript)
+
+    def _take(self, number: int, recorder: Recorder, envelope: Envelope) -> bool:
         id_, sender, recipients, content, client, user = envelope
-        message = _new(Message, (id_, sender, recipients, content, transcript, number, client, user))
+        message = _new(Message, (id_, sender, recipients, content, recorder.transcript, number, client, user))
         if self._crowded or (self.store is not None and not self.store.add_message(message)):
             return False
         self.message_count += 1

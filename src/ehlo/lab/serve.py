@@ -13,7 +13,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ehlo.lab.answers import Answers, Deliver, Edits, Held, MessageEvent, ServerEvent, declared_size
+from ehlo.lab.answers import Answers, Deliver, Edits, Held, Introduced, MessageEvent, ServerEvent, declared_size
 from ehlo.lab.conditions import Moment
 from ehlo.lab.faults import Action, Faults, grants
 from ehlo.lab.persona import Persona
@@ -96,6 +96,7 @@ class Serve:
         *,
         deliver: Deliver,
         held: Held,
+        introduced: Introduced,
         certificates: Certificates,
         entry: Entry,
         client: str = "",
@@ -115,7 +116,7 @@ class Serve:
         self._began = 0.0
         self._over = False
         self._speaker = Speaker(connection, recorder, policy.limits.idle)
-        self._answers = Answers(connection, persona, policy, deliver, held, client)
+        self._answers = Answers(connection, persona, policy, deliver, held, introduced, client)
 
     @property
     def answers(self) -> Answers:
@@ -194,7 +195,7 @@ class Serve:
 
         source = source_of(header)
         if source is not None:
-            self._answers.client = source[0]
+            self._answers.introduce(source[0], str(source[1]))
         self._recorder.add("net", "note", "connect", facts={"message": describe_header(header)})
 
     def _bounded(self, answer: Reply | list[Reply]) -> Reply | list[Reply]:

@@ -23,7 +23,6 @@ from io import StringIO
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
-from ehlo.lab.introduction import with_named_client
 from ehlo.lab.policy import Message
 from ehlo.lab.query import FUNCTIONS, where
 from ehlo.smtp.address import NULL_PATH, Mailbox, Path, parse_path
@@ -229,6 +228,12 @@ class Store:
             while self.keep.sessions and len(self._transcripts) > self.keep.sessions:
                 self._let_go(next(iter(self._transcripts)))
 
+    def change_session(self, number: int, transcript: Transcript) -> None:
+        """What stands in the header of a session's transcript has changed."""
+        with self._lock:
+            if number in self._transcripts:
+                self._transcripts[number] = transcript
+
     def end_session(self, number: int) -> None:
         """A session has ended."""
         with self._lock:
@@ -431,13 +436,12 @@ class Store:
         return [transcript for number in reversed(numbers) if (transcript := self.transcript(number)) is not None]
 
     def transcript(self, number: int) -> Transcript | None:
-        """A session's transcript; its target is the client that a proxy or XCLIENT has named, if one has."""
+        """A session's transcript."""
         with self._lock:
-            transcript = self._transcripts.get(number)
-        if transcript is None:
-            rows = self._all("SELECT transcript FROM sessions WHERE number = ?", number)
-            transcript = _unpack(rows[0][0]) if rows else None
-        return with_named_client(transcript) if transcript is not None else None
+            if number in self._transcripts:
+                return self._transcripts[number]
+        rows = self._all("SELECT transcript FROM sessions WHERE number = ?", number)
+        return _unpack(rows[0][0]) if rows else None
 
     def messages_of(self, session: int, limit: int = -1) -> list[str]:
         """The ids of the messages that a session brought, or of the first of them."""

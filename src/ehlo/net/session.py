@@ -210,6 +210,9 @@ class Session:
         """The deadline of a `Read` or `Flush` passed. So many octets of what was sent have not arrived by then."""
         if type(self._asked) is StartTLS:
             return self._tls_failed("tls-timed-out", NETWORK_ERRORS["tls-timed-out"])
+        if begun := self.connection.incoming.take_all():
+            # A line that was never ended says what the peer is, if not what it wanted to say.
+            self._record_line(self.connection.stage, begun)
         if not unacknowledged:
             return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
         message = f"{NETWORK_ERRORS['timed-out']}, and {unacknowledged:,} octets of what was sent have not arrived"

@@ -187,6 +187,9 @@ class ExchangeReader:
         if self._tls_due and not self._waiting:
             # RFC 3207 §6: nothing may come in clear before the handshake; whatever it is, it is no reply.
             return None
+        if not (event.data or b"").endswith(b"\n"):
+            # Cut off in mid-line: what looks like a reply might have gone on as another (RFC 5321 §4.2).
+            return None
         try:
             reply = self._replies.feed(event.data or b"")
         except RemoteProtocolError:

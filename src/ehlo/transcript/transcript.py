@@ -31,7 +31,8 @@ class Header(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """All events of one session, in order. `complete` is False when a file broke off in mid-event."""
+    """All events of one session, in order. `complete` is False when a file broke off in mid-event, or before the
+    session was over."""
 
     header: Header
     events: list[Event]
