@@ -301,7 +301,7 @@ def test_what_is_spoken_where_tls_is_due_is_named(octets: bytes, rule: str, seen
     assert (found.rule, seen in found.seen, "AGFs" in found.seen) == (rule, True, False)
 
 
-@pytest.mark.parametrize(("greeting", "rule"), [({}, "left-after-handshake"), ({"delay": 5}, "gave-up")])
+@pytest.mark.parametrize(("greeting", "rule"), [({}, "left-after-handshake"), ({"delay": 2}, "gave-up")])
 def test_who_leaves_after_the_handshake_was_greeted(greeting: dict[str, object], rule: str) -> None:
     with lab(*([("banner", greeting)] if greeting else [])).running(doors={"smtps": 0}) as running:
         with socket.create_connection((running.host, running.ports["smtps"]), timeout=30) as plain:

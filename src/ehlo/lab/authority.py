@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import tempfile
+import threading
 import warnings
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -63,6 +64,7 @@ class Authority:
         self._root = _authority("ehlo lab authority")
         self._between = self._below(_elliptic_key())
         self._issued: dict[tuple[str, str], Identity] = {}
+        self._issuing = threading.Lock()
 
     @property
     def certificate(self) -> bytes:
@@ -75,10 +77,11 @@ class Authority:
         return _pem(self._between.certificate)
 
     def issue(self, kind: str = "", host: str = "") -> Identity:
-        """A certificate of a kind of `KINDS`, or a good one; made once."""
-        if (kind, host) not in self._issued:
-            self._issued[kind, host] = self._make(kind, (host, *self._names) if host else self._names)
-        return self._issued[kind, host]
+        """A certificate of a kind of `KINDS`, or a good one; made once, whichever thread asks first."""
+        with self._issuing:
+            if (kind, host) not in self._issued:
+                self._issued[kind, host] = self._make(kind, (host, *self._names) if host else self._names)
+            return self._issued[kind, host]
 
     def _make(self, kind: str, own: tuple[str, ...]) -> Identity:
         key = _rsa_key(1024) if kind == "weak-key" else _elliptic_key()

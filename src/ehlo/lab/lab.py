@@ -150,6 +150,7 @@ class Lab:
         self._original = (self.persona, self.policy, self.scenario, faults, seed)
         self._given_identity = identity
         self._authority: Authority | None = None
+        self._founding = threading.Lock()
         self._contexts: dict[tuple[str, str, str, str, bool], ssl.SSLContext] = {}
         self._servers: list[Server] = []
         self._ticking: asyncio.Task[None] | None = None
@@ -262,9 +263,11 @@ class Lab:
     @property
     def authority(self) -> Authority:
         """Who signs the lab's own certificates; made when first needed."""
-        if self._authority is None:
-            self._authority = Authority("localhost", "127.0.0.1", "::1")
-        return self._authority
+        # Who is about to connect asks on a thread of its own, while the lab may be in a handshake already.
+        with self._founding:
+            if self._authority is None:
+                self._authority = Authority("localhost", "127.0.0.1", "::1")
+            return self._authority
 
     @property
     def identity(self) -> Identity:

@@ -154,6 +154,7 @@ class _Bridge(asyncio.Protocol):
 
     __slots__ = (
         "_connected",
+        "_gone",
         "_need",
         "_on_close",
         "_on_crash",
@@ -187,6 +188,7 @@ class _Bridge(asyncio.Protocol):
         self._shared = shared
         self._transport: asyncio.Transport | None = None
         self._connected = False
+        self._gone = False
         self._paused = False
         self._pausing: asyncio.TimerHandle | None = None
         self._unread = 0
@@ -301,6 +303,7 @@ class _Bridge(asyncio.Protocol):
         return self._transport is not None
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._gone = True
         if error is not None and not isinstance(error, OSError) and self._waiter is not None:
             # A mistake in the flow, which the loop has caught: whoever runs the session shall hear of it.
             if not self._waiter.done():
@@ -311,8 +314,13 @@ class _Bridge(asyncio.Protocol):
         elif self._transport is not None and self._session is not None:
             lost = classify_os_error(error, "reset") if isinstance(error, OSError) else "closed"
             self._take(self._session.connection_failed, lost)
-        if self._on_close is not None:
-            self._on_close(self)
+        self._tell_if_over()
+
+    def _tell_if_over(self) -> None:
+        """Once the connection is gone and the flow, which may pause, has ended, the session is over."""
+        if self._gone and self._on_close is not None and (self._session is None or type(self._session.need) is Done):
+            on_close, self._on_close = self._on_close, None
+            on_close(self)
 
     def _ask_how_it_ended(self, pipe: Pipe) -> None:
         """The connection to a command is gone: how the command ended says more, and may take it a moment."""
@@ -390,6 +398,7 @@ class _Bridge(asyncio.Protocol):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         self.close()
+        self._tell_if_over()
 
     def _after_pause(self) -> None:
         need, transport, session = self._need, self._transport, self._session
