@@ -6,14 +6,15 @@ _LAB = (
     "that understands nothing is level with smtp-sink; the lab's distance from it is the price of policy and record "
     "in Python, some 2,000 instructions of its byte code a message. So the ratio depends on the machine and on how "
     "Python was built: Debian's own build, which was optimised with a profile, reached 0.57 to 0.82 times "
-    "smtp-sink's messages and 0.69 to 0.73 times its sessions, one that was not 0.47 to 0.64 and 0.60 to 0.63. "
-    "Against aiosmtpd that is 6 to 7 times the messages and 4 times the sessions: what a connection costs the "
-    "kernel, both pay. What was gained so far: commands that were answered before and would be answered the same "
-    "again are answered from memory (half as many again), replies to what arrived together are written together (a "
-    "quarter more), a read comes as bytes and not through a shared buffer (a tenth more), events are made without a "
-    "call of Python code and only where somebody may look at them, and there is one timer a session. Tried and not "
-    "kept: the sixteen hottest modules compiled with mypyc (1.05 to 1.2 times as fast, for a second way to build), "
-    "sockets without uvloop's transports (slower), a flow that is woken less often (nothing)."
+    "smtp-sink's messages and 0.61 to 0.73 times its sessions, one that was not 0.47 to 0.64 and 0.60 to 0.63. "
+    "Against aiosmtpd that is 5.6 to 6.7 times the messages and 3.4 to 4.1 times the sessions: what a connection "
+    "costs the kernel, both pay. What was gained so far: commands that were answered before and would be answered "
+    "the same again are answered from memory (a quarter to a third more), replies to what arrived together are "
+    "written together (a quarter more), a read comes as bytes and not through a shared buffer (a tenth more), "
+    "events are made without a call of Python code and only where somebody may look at them, and there is one timer "
+    "a session. Tried and not kept: the sixteen hottest modules compiled with mypyc (1.05 to 1.2 times as fast, for "
+    "a second way to build), sockets without uvloop's transports (slower), a flow that is woken less often "
+    "(nothing)."
 )
 
 REMARKS: dict[str, str] = {
