@@ -250,6 +250,17 @@ def test_checks(page: Page) -> None:
     assert "No Date field" in titles
 
 
+def released(target: str, recipients: list[str]) -> tuple[int, dict[str, Any]]:
+    """The status and the answer of a lab that is to release a message to this server, for these recipients."""
+    lab = Lab()
+    web = WebServer(lab, release=target)
+    lab.companions.append(web)
+    with lab.running() as thread:
+        page = Page(thread, web)
+        answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": recipients})
+    return answer.status_code, answer.json()
+
+
 def test_release_is_for_labs_that_were_given_a_server(page: Page) -> None:
     answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["x@y.example"]})
     assert answer.status_code == 403
@@ -297,13 +308,7 @@ def test_a_release_says_for_whom_it_was_refused(
     with upstream.running(doors={"lmtp": 0}) as real:
         real.fault(stage, **fault)
         target = f"{door}://127.0.0.1:{real.ports[door]}"
-        lab = Lab()
-        web = WebServer(lab, release=target)
-        lab.companions.append(web)
-        with lab.running() as thread:
-            page = Page(thread, web)
-            answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": everybody})
-        assert (answer.status_code, answer.json()) == (
+        assert released(target, everybody) == (
             502,
             {
                 "Error": target + said,
@@ -318,14 +323,9 @@ def test_a_release_says_for_whom_it_was_refused(
 def test_a_release_to_a_server_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-    lab = Lab()
-    web = WebServer(lab, release=target)
-    lab.companions.append(web)
-    with lab.running() as thread:
-        page = Page(thread, web)
-        answer = page.http.post(f"/api/v1/message/{page.send()}/release", json={"To": ["a@x.example"]})
-    assert (answer.status_code, answer.json()["Accepted"], answer.json()["Refused"]) == (502, [], [])
-    assert answer.json()["Error"].startswith(f"{target} did not take the message: ")
+    status, answer = released(target, ["a@x.example"])
+    assert (status, answer["Accepted"], answer["Refused"]) == (502, [], [])
+    assert answer["Error"].startswith(f"{target} did not take the message: ")
 
 
 @pytest.mark.parametrize(

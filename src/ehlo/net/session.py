@@ -393,10 +393,7 @@ class Session:
         if recorder.recording:
             recorder.put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
             self._latest = recorder.add_lines(self._us, stage, data)
-        if self._tls is None:
-            self.outgoing.append(data)
-        else:
-            self._write(data)
+        self._write(data)
         self.deadline = self._latest + asked.timeout
         return READ
 
