@@ -386,8 +386,13 @@ def test_expectations(line: str, met: bool) -> None:
     assert unmet(line, None)
 
 
+@pytest.mark.parametrize(
+    ("ended_by", "note"),
+    [(signal.SIGINT, "interrupted from the keyboard"), (signal.SIGTERM, "ended by SIGTERM")],
+    ids=["ctrl-c", "sigterm"],
+)
 @pytest.mark.parametrize("given", [b"NOOP\n", b""], ids=["waiting for an answer", "waiting for a line"])
-def test_ctrl_c_leaves_a_readable_record(given: bytes, tmp_path: Path) -> None:
+def test_a_signal_leaves_a_readable_record(given: bytes, ended_by: int, note: str, tmp_path: Path) -> None:
     record = tmp_path / "session.jsonl"
     with scripted([Send(b"220 mail.example.com ESMTP\r\n"), Hang()]) as server:
         command = [*EHLO, f"{server.host}:{server.port}", "--record", str(record)]
@@ -399,7 +404,7 @@ def test_ctrl_c_leaves_a_readable_record(given: bytes, tmp_path: Path) -> None:
             while b"NOOP" not in (line := shell.stdout.readline()):
                 if b"Service ready" in line and not given:
                     break
-            shell.send_signal(signal.SIGINT)
+            shell.send_signal(ended_by)
             # Standard input stays open: nothing may wait for it.
             assert shell.wait(30) == 130
             assert shell.stderr is not None
@@ -408,6 +413,7 @@ def test_ctrl_c_leaves_a_readable_record(given: bytes, tmp_path: Path) -> None:
     assert transcript.complete
     assert [event.kind for event in transcript.events[-2:]] == ["error", "close"]
     assert transcript.events[-2].fact("error") == "interrupted"
+    assert transcript.events[-2].fact("message") == note
 
 
 def test_a_login_that_goes_on_though_it_was_refused(lab: RunningLab, tmp_path: Path) -> None:

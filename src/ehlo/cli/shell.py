@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 
@@ -96,16 +97,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         record = None
 
+    why = "nothing can be written any more"
+
     async def main() -> int:
-        task = asyncio.current_task()
-        if task is not None:
-            screen.stop = task.cancel
+        talking = asyncio.ensure_future(run_terminal(shell) if terminal else run_script(shell, sys.stdin, sys.stderr))
+        screen.stop = talking.cancel
+
+        def told(words: str) -> None:
+            nonlocal why
+            why = words
+            talking.cancel()
+
+        # From within the loop: a handler of Python's own acts between any two steps of it, even while it wakes the
+        # very task that is to be cancelled.
+        for number, words in ((signal.SIGINT, "interrupted from the keyboard"), (signal.SIGTERM, "ended by SIGTERM")):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, told, words)
         try:
-            return await (run_terminal(shell) if terminal else run_script(shell, sys.stdin, sys.stderr))
+            return await talking
         finally:
-            await shell.abandon(
-                "nothing can be written any more" if screen.failure else "interrupted from the keyboard"
-            )
+            await shell.abandon(why)
             if record is not None:
                 record.close()
 
@@ -113,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(main())
     except asyncio.CancelledError:
         if screen.failure is None:
-            raise
+            raise KeyboardInterrupt(why) from None
         raise screen.failure from None
 
 
