@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from ehlo.lab import Lab, Limits, Policy, RunningLab
+from ehlo.lab.lab import _TICK
 from ehlo.lab.persona import load_persona, persona_names
 from ehlo.lab.store import Keep, Store
 from ehlo.web.serving import WebServer
@@ -652,12 +653,48 @@ def test_zero_is_no_limit(limit: str) -> None:
         assert len(lab.messages) == 3
 
 
+@pytest.mark.parametrize(
+    ("said", "cut_off"),
+    [
+        (b"MAIL FROM:<>\r\nRCPT TO:<recipient@example.com>\r\nDATA\r\n" + b"x" * 60_000 + b"\r\n.\r\n", True),
+        (b"MAIL FROM:<>\r\nRCPT TO:<recipient@example.com>\r\nBDAT 60000 LAST\r\n" + b"x" * 60_000, True),
+        (b"NOOP " + b"x" * 10_000 + b"\r\n", True),
+        (b"NOOP " + b"x" * 400 + b"\r\n", False),
+    ],
+    ids=["messages", "chunks", "long lines", "ordinary lines"],
+)
+def test_a_session_of_much_data_is_not_recorded_without_end(
+    said: bytes, cut_off: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ehlo.lab.lab._MAX_OCTETS", 100_000)
+    with (
+        Lab(policy=Policy(extensions=("CHUNKING",))).running() as lab,
+        socket.create_connection((lab.host, lab.port), timeout=30) as client,
+    ):
+        stream = client.makefile("rb")
+        client.sendall(b"EHLO here.org\r\n")
+        while stream.readline()[3:4] != b" " or len(lab.sessions[0].events) < 3:
+            pass
+        for _ in range(15):
+            client.sendall(said)
+            while not (line := stream.readline()).startswith((b"250 2.0.0 Ok", b"500")):
+                assert line
+        deadline = time.monotonic() + (30 if cut_off else 3 * _TICK)
+        while not (found := _is_cut_off(lab)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found is cut_off
+
+
+def _is_cut_off(lab: RunningLab) -> bool:
+    return any(event.fact("message").startswith("this session is too long") for event in lab.sessions[0].events)
+
+
 def test_a_session_without_end_is_not_recorded_without_end() -> None:
     with Lab().running() as lab, socket.create_connection((lab.host, lab.port), timeout=30) as client:
         stream = client.makefile("rb")
         stream.readline()
         rounds = 0
-        while not any(event.fact("message").startswith("this session is too long") for event in lab.sessions[0].events):
+        while not _is_cut_off(lab):
             client.sendall(b"NOOP\r\n" * 5_000)
             for _ in range(5_000):
                 assert stream.readline().startswith(b"250")

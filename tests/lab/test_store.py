@@ -280,7 +280,7 @@ def test_without_bounds_all_is_kept(open_store: Opener) -> None:
     for number in range(1, 301):
         store.begin_session(number, transcript())
         store.add_message(message(f"m{number}", session=number))
-        store.end_session(number)
+        store.end_session(number, 0)
     assert len(ids(store)) == 300
     assert store.session_numbers()[0] == len(store.transcripts()) == 300
 
@@ -289,7 +289,7 @@ def test_no_more_sessions_than_are_kept(open_store: Opener) -> None:
     store = open_store(Keep(sessions=5))
     for number in range(1, 21):
         store.begin_session(number, transcript(b"NOOP %d\r\n" % number))
-        store.end_session(number)
+        store.end_session(number, 0)
     store.flush()
     assert store.session_numbers() == (5, [20, 19, 18, 17, 16])
     assert store.session_numbers(1, 2) == (5, [19, 18])
@@ -301,7 +301,7 @@ def test_large_sessions_make_room_for_each_other() -> None:
     store = Store(keep=Keep(octets=100_000))
     for number in range(1, 11):
         store.begin_session(number, transcript(b"x" * 30_000))
-        store.end_session(number)
+        store.end_session(number, 30_000)
     assert store.session_numbers()[1] == [10, 9, 8]
 
 
@@ -424,8 +424,8 @@ def test_transcripts_come_back(store: Store) -> None:
     running = store.transcript(1)
     assert running == growing
     growing.events.append(Event(1.0, "net", "close", "quit"))
-    store.end_session(1)
-    store.end_session(1)
+    store.end_session(1, 0)
+    store.end_session(1, 0)
     store.add_message(message("a", session=1))
     store.flush()
     assert store.transcript(1) == growing
@@ -434,7 +434,7 @@ def test_transcripts_come_back(store: Store) -> None:
     store.forget_sessions()
     assert store.transcripts() == []
     assert store.received()[0].transcript.events == []
-    store.end_session(1)
+    store.end_session(1, 0)
     assert store.session_numbers() == (0, [])
 
 
@@ -444,7 +444,7 @@ def test_messages_of_one_session_share_its_transcript(tmp_path: File) -> None:
     store.begin_session(1, transcript())
     for number in range(100):
         store.add_message(message(f"m{number}"))
-    store.end_session(1)
+    store.end_session(1, 0)
     store.flush()
     assert len({id(received.transcript) for received in store.received()}) == 1
     store.close()
@@ -461,7 +461,7 @@ def test_a_file_is_opened_again(tmp_path: File) -> None:
         store.add_message(
             message(id_, b"Subject: old\r\n\r\n", session=41, user="юзер", recipients=("x+t@example.com",))
         )
-    store.end_session(41)
+    store.end_session(41, 0)
     store.mark(["b"], read=True)
     store.tag(["c"], ["by hand"])
     before = store.messages().messages
@@ -504,7 +504,7 @@ def test_other_bounds_hold_from_the_start(tmp_path: File) -> None:
     for number in range(1, 31):
         store.begin_session(number, transcript())
         store.add_message(message(f"m{number}", session=number))
-        store.end_session(number)
+        store.end_session(number, 0)
     assert store.messages("hello").total == 30
     store.close()
     store = Store(path, keep=Keep(messages=4, sessions=3))
@@ -611,7 +611,7 @@ def test_a_full_disk(tmp_path: File, durable: bool) -> None:
             store.begin_session(number, transcript())
             if store.add_message(sized(f"m{number}", 20_000)):
                 taken.append(f"m{number}")
-            store.end_session(number)
+            store.end_session(number, 0)
             store.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, bound)
@@ -687,7 +687,7 @@ def test_threads_do_not_disturb_each_other(open_store: Opener) -> None:
             store.begin_session(session, transcript())
             parity = b"even" if number % 2 == 0 else b"odd"
             assert store.add_message(message(f"{name}{number}", b"Subject: " + parity + b"\r\n\r\n", session=session))
-            store.end_session(session)
+            store.end_session(session, 0)
 
     def read() -> None:
         while writing.is_set():

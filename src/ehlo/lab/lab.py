@@ -468,7 +468,7 @@ class Lab:
         if not self._from[place.client]:
             del self._from[place.client]
         if self.store is not None:
-            self.store.end_session(place.number)
+            self.store.end_session(place.number, place.recorder.octets)
         for watcher in self._watchers:
             watcher.ended(place.number)
 
@@ -476,7 +476,7 @@ class Lab:
 class _Place:
     """What the lab remembers of a session that runs."""
 
-    __slots__ = ("_octets", "_weighed", "client", "connection", "largest", "number", "recorder")
+    __slots__ = ("client", "connection", "largest", "number", "recorder")
 
     def __init__(self, number: int, client: str, connection: ServerConnection, recorder: Recorder) -> None:
         self.number = number
@@ -484,19 +484,12 @@ class _Place:
         self.connection = connection
         self.largest = connection.max_message
         self.recorder = recorder
-        self._weighed = 0
-        self._octets = 0
 
     def bound_transcript(self) -> None:
         """A session that goes on and on is recorded up to a bound."""
-        events = self.recorder.events
-        if self._weighed < 0 or self._weighed == len(events):
-            return
-        self._octets += sum([len(event.data) for event in events[self._weighed :] if event.data])
-        self._weighed = len(events)
-        if self._weighed > _MAX_EVENTS or self._octets > _MAX_OCTETS:
-            self._weighed = -1
-            self.recorder.cut_off("this session is too long to be recorded any further")
+        recorder = self.recorder
+        if recorder.recording and (len(recorder.events) > _MAX_EVENTS or recorder.octets > _MAX_OCTETS):
+            recorder.cut_off("this session is too long to be recorded any further")
 
 
 async def _listen(server: Server, host: str, port: int, door: Door) -> int:

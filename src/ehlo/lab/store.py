@@ -41,6 +41,9 @@ _APPLICATION = int.from_bytes(b"ehlo", "big")
 _MOST_WAITING = 2000
 _MOST_OCTETS_WAITING = 16_000_000
 
+#: What an event with an ordinary line takes in memory, in octets.
+_EVENT_WEIGHT = 300
+
 #: Why a file cannot be opened, where SQLite has words for its own readers.
 _REASONS = {"SQLITE_BUSY": "another lab has it open", "SQLITE_NOTADB": "it is another kind of file"}
 
@@ -234,17 +237,15 @@ class Store:
             if number in self._transcripts:
                 self._transcripts[number] = transcript
 
-    def end_session(self, number: int) -> None:
-        """A session has ended."""
+    def end_session(self, number: int, octets: int) -> None:
+        """A session has ended. Its messages, and its lines that are out of the ordinary, have so many octets."""
         with self._lock:
             transcript = self._transcripts.get(number)
-            if transcript is None:
+            if transcript is None or number in self._weights:
                 return
             if self.path:
                 self._ended.append((number, transcript))
-            # Of what a session holds in memory, only messages and endless lines can be large.
-            weight = sum([len(event.data) for event in transcript.events if event.data]) + 300 * len(transcript.events)
-            self._weights[number] = weight
+            weight = self._weights[number] = octets + _EVENT_WEIGHT * len(transcript.events)
             self._weight += weight
             while self.keep.octets and self._weight > self.keep.octets and self._weights:
                 self._let_go(next(iter(self._weights)))

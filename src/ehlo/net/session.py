@@ -38,6 +38,7 @@ from ehlo.net.intents import (
     StartTLS,
     Upload,
 )
+from ehlo.smtp.command import COMMAND_LINE_LIMIT
 from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import (
     AuthResponse,
@@ -468,6 +469,8 @@ class Session:
             arrived = self._latest
         self._first = arrived
         began = first if first < arrived else None
+        if len(line) > COMMAND_LINE_LIMIT:
+            self.recorder.octets += len(line)
         self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, began, NO_FACTS)))
 
     def _record_content(self, event: ContentReceived) -> None:
@@ -487,10 +490,12 @@ class Session:
         arrived = max(self._arrived, self._latest)
         first = self._first if self._first < arrived else None
         self._first = arrived
+        self.recorder.octets += len(content)
         self.recorder.put(_new(Event, (arrived, self._peer, "data", "message", content, first, facts)))
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:
+            self.recorder.octets += len(event.content)
             facts: Facts = {"partial": True}
             self.recorder.add(self._peer, "data", event.stage, event.content, facts=facts)
         if event.line:

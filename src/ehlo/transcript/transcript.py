@@ -56,10 +56,11 @@ class Recorder:
 
     `clock` gives monotonic seconds. A listener is called with each event as it happens: that is
     how progress reaches the terminal and a file without waiting for the end. With `keep` off nothing is
-    recorded while nobody listens.
+    recorded while nobody listens. `octets` is kept by who records messages, and lines that are longer than a command
+    may be: so many of them there are among the events.
     """
 
-    __slots__ = ("_clock", "_cut_off", "_keep", "_listener", "_zero", "events", "header", "put", "recording")
+    __slots__ = ("_clock", "_cut_off", "_keep", "_listener", "_zero", "events", "header", "octets", "put", "recording")
 
     #: Records an event whose time is known already.
     put: Callable[[Event], None]
@@ -77,6 +78,7 @@ class Recorder:
     ) -> None:
         self.header = Header(role, time.time(), target)
         self.events: list[Event] = []
+        self.octets = 0
         self._clock = clock
         self._zero = clock()
         self._cut_off = False
