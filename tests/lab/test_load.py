@@ -239,17 +239,16 @@ def test_a_hundred_thousand_messages() -> None:
 
 def test_a_hundred_thousand_messages_into_a_file(tmp_path: Path) -> None:
     """The file does not outgrow its bound either: what was deleted makes room."""
-    from ehlo.lab.policy import Message
+    from ehlo.lab.policy import Envelope
     from ehlo.smtp.address import parse_path
-    from ehlo.transcript.transcript import Header, Transcript
 
     path = tmp_path / "store.db"
     store = Store(str(path), keep=Keep(messages=10_000))
-    sender, transcript = parse_path("<a@b.org>"), Transcript(Header("server", 0.0), [])
+    sender = parse_path("<a@b.org>")
     warm = size = 0
     for number in range(100_000):
         content = b"Subject: %d\r\n\r\n%s\r\n" % (number, b"x" * 500)
-        store.add_message(Message(f"{number:X}", sender, (sender,), content, transcript, number // 1000))
+        store.add_message(Envelope(f"{number:X}", sender, (sender,), content, number // 1000))
         if number == 30_000:
             warm, size = resident(), sum(file.stat().st_size for file in tmp_path.iterdir())
     assert resident() - warm < 60_000_000

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ehlo.lab.policy import Message
+from ehlo.lab.policy import Envelope
 from ehlo.lab.query import where
 from ehlo.lab.store import Store
 from ehlo.smtp.address import NULL_PATH, parse_path
-from ehlo.transcript.transcript import Header, Transcript
 
 DAY = 86_400.0
 #: When the first of the messages came; each of the others comes a day after the one before.
@@ -70,12 +69,11 @@ def fill(store: Store) -> Store:
         for day, (id_, (sender, recipients, session, text)) in enumerate(MESSAGES.items()):
             patch.setattr("ehlo.lab.store.time", SimpleNamespace(time=lambda day=day: NOON + day * DAY))
             store.add_message(
-                Message(
+                Envelope(
                     id_,
                     parse_path(f"<{sender}>") if sender else NULL_PATH,
                     tuple(parse_path(f"<{address}>") for address in recipients),
                     text.replace("\n", "\r\n").encode(),
-                    Transcript(Header("server", 0.0), []),
                     session,
                 )
             )

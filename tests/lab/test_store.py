@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ehlo.lab import Lab, Policy
-from ehlo.lab.policy import Message
+from ehlo.lab.policy import Envelope
 from ehlo.lab.store import Keep, Store, StoreError, TagRule
 from ehlo.smtp.address import NULL_PATH, parse_path
 from ehlo.transcript.event import Event
@@ -59,20 +59,19 @@ def message(
     recipients: tuple[str, ...] = ("recipient@example.com",),
     session: int = 1,
     user: str = "",
-) -> Message:
-    return Message(
+) -> Envelope:
+    return Envelope(
         id_,
         parse_path(f"<{sender}>") if sender else NULL_PATH,
         tuple(parse_path(f"<{address}>") for address in recipients),
         content,
-        transcript(),
         session,
         "127.0.0.1",
         user,
     )
 
 
-def sized(id_: str, size: int) -> Message:
+def sized(id_: str, size: int) -> Envelope:
     return message(id_, b"x" * size)
 
 
@@ -120,7 +119,7 @@ def test_a_message_comes_back_as_it_came(store: Store) -> None:
     assert store.add_message(sent)
     (received,) = store.received()
     assert received[:4] == sent[:4]
-    assert received[5:] == sent[5:]
+    assert received[5:] == sent[4:]
     assert store.raw("1A") == content
     stored = store.message("1A")
     assert stored is not None

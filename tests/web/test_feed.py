@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ehlo.diagnosis.duties import judge_client
+from ehlo.lab.policy import Envelope
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, ExchangeReader
 from ehlo.transcript.transcript import Recorder
@@ -174,12 +175,12 @@ def test_a_burst_of_messages_is_told_in_one_word(page: Page) -> None:
         reader.wait_for(lambda reader: len(reader.of("message")) == 30)
         assert reader.of("lost") == []
         # Faster than anything can be told one by one: in one step of the lab's own thread.
-        messages = page.lab.messages * 10
+        envelopes = [Envelope(*message[:4]) for message in page.lab.messages * 10]
 
         def burst() -> None:
-            for message in messages:
+            for envelope in envelopes:
                 for watcher in page.lab.lab._watchers:
-                    watcher.received(message)
+                    watcher.received(envelope)
 
         assert page.web._feed is not None
         assert page.web._task is not None

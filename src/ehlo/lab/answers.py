@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ehlo.lab.login import Login
 from ehlo.lab.persona import Persona
-from ehlo.lab.policy import Policy
+from ehlo.lab.policy import Envelope, Policy
 from ehlo.net.intents import endpoint
 from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
 from ehlo.smtp.command import Command
@@ -38,17 +38,6 @@ _XCLIENT = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
 _OUTSIDE_TRANSACTIONS = ("AUTH", "STARTTLS", "ETRN", "XCLIENT")
 
 
-class Envelope(NamedTuple):
-    """A message that was accepted, on its way to the store."""
-
-    id: str
-    sender: Path
-    recipients: tuple[Path, ...]
-    content: bytes
-    client: str
-    user: str
-
-
 class Edits(NamedTuple):
     """What becomes of the keywords of an EHLO reply: some are left out, some added, or all are masked."""
 
@@ -70,9 +59,9 @@ Introduced = Callable[[str], None]
 class Answers:
     """The answers of one session.
 
-    `client` is the client's address, `helo` what it calls itself, `user` who has logged in, `sender` and
-    `recipients` the transaction's; `encrypted` is whether TLS is on. `edits` are made to the keywords of the next EHLO
-    reply; what is not offered is not known either.
+    It is the lab's `number`th. `client` is the client's address, `helo` what it calls itself, `user` who has logged
+    in, `sender` and `recipients` the transaction's; `encrypted` is whether TLS is on. `edits` are made to the keywords
+    of the next EHLO reply; what is not offered is not known either.
 
     `answer` does what an event asks for, as far as the policy has it, and gives the reply. Who decides otherwise says
     so: `grant` does it anyhow, `deny` does not. With `losing` a message is accepted and not kept.
@@ -87,6 +76,7 @@ class Answers:
         "_introduced",
         "_login",
         "_messages",
+        "_number",
         "_persona",
         "_policy",
         "_say",
@@ -111,6 +101,7 @@ class Answers:
         held: Held,
         introduced: Introduced,
         client: str = "",
+        number: int = 0,
     ) -> None:
         self._conn = connection
         self._persona = persona
@@ -124,6 +115,7 @@ class Answers:
         self._truncated = False
         self._size = 0
         self._messages = 0
+        self._number = number
         self.client = client
         self.helo = ""
         self.encrypted = False
@@ -419,12 +411,12 @@ class Answers:
     def hand_over(self, event: MessageEvent, recipients: tuple[Path, ...]) -> Reply:
         """Give a message to the store, for these recipients; gives the reply."""
         queue_id = f"{random.getrandbits(44):011X}"
-        content = self.whole(event)
-        envelope = _new(Envelope, (queue_id, self.sender, recipients, content, self.client, self.user or ""))
+        content, user = self.whole(event), self._login.user or ""
+        envelope = _new(Envelope, (queue_id, self.sender, recipients, content, self._number, self.client, user))
         if not (self.losing or self._deliver(envelope)):
             return self._say("not-stored")
         self._messages += 1
-        return self._persona.reply("message", id=queue_id)
+        return self._persona.taken(queue_id)
 
     # Questions.
 

@@ -18,11 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from ehlo.lab.answers import Envelope
 from ehlo.lab.authority import Authority, Identity, first_certificate, server_context
 from ehlo.lab.faults import Fault, Faults
 from ehlo.lab.persona import Persona, load_persona
-from ehlo.lab.policy import Message, Policy, check_policy
+from ehlo.lab.policy import Envelope, Message, Policy, check_policy
 from ehlo.lab.routine import Routine
 from ehlo.lab.serve import Certificates, Entry, Serve
 from ehlo.lab.store import Store
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from ehlo.lab.scenario import Scenario
 
 _LOG = logging.getLogger("ehlo.lab")
-_new = tuple.__new__
 
 #: How often what came in is written to the store, and memory is looked after, in seconds.
 _TICK = 0.2
@@ -88,7 +86,7 @@ class Watcher:
     def ended(self, number: int) -> None:
         """A session is over."""
 
-    def received(self, message: Message) -> None:
+    def received(self, envelope: Envelope) -> None:
         """A message was taken."""
 
     def faults_changed(self) -> None:
@@ -387,7 +385,7 @@ class Lab:
                 policy,
                 self.faults,
                 self._routine,
-                deliver=partial(self._take, number, recorder),
+                deliver=self._take,
                 held=partial(self._held, policy),
                 introduced=partial(self._introduced, number, recorder),
                 certificates=Certificates(self._context, self._endpoint),
@@ -427,14 +425,12 @@ class Lab:
         if self.store is not None:
             self.store.change_session(number, recorder.transcript)
 
-    def _take(self, number: int, recorder: Recorder, envelope: Envelope) -> bool:
-        id_, sender, recipients, content, client, user = envelope
-        message = _new(Message, (id_, sender, recipients, content, recorder.transcript, number, client, user))
-        if self._crowded or (self.store is not None and not self.store.add_message(message)):
+    def _take(self, envelope: Envelope) -> bool:
+        if self._crowded or (self.store is not None and not self.store.add_message(envelope)):
             return False
         self.message_count += 1
         for watcher in self._watchers:
-            watcher.received(message)
+            watcher.received(envelope)
         if self._awaited:
             with self._arrival:
                 self._arrival.notify_all()

@@ -75,6 +75,11 @@ class Persona(NamedTuple):
         # What a client sent never breaks the line.
         return _new(Reply, (code, tuple([fitted(line.format_map(known)) for line in lines]), ()))
 
+    def taken(self, id_: str) -> Reply:
+        """The reply to a message that is taken under this identity, which is all that may stand in it."""
+        code, (line,), _ = self.replies["message"]
+        return _new(Reply, (code, (line.replace("{id}", id_),), ()))
+
 
 class _Fields(dict[str, str]):
     """Fields for a reply. There is always an identity; what else is not known is empty."""

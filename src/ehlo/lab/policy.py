@@ -135,6 +135,18 @@ def check_policy(policy: Policy, persona: Persona, *, tls_port: bool) -> None:
         raise ScenarioError(f"TLS is required, and the persona {persona.name} has no STARTTLS: it needs --tls-port.")
 
 
+class Envelope(NamedTuple):
+    """A message that is taken, on its way to the store; the fields are those of `Message`."""
+
+    id: str
+    sender: Path
+    recipients: tuple[Path, ...]
+    content: bytes
+    session: int = 0
+    client: str = ""
+    user: str = ""
+
+
 class Message(NamedTuple):
     """A message that the lab took. `content` is what came before the dot, without dot-stuffing; `session` is the
     number of the session that brought it, `client` its address."""

@@ -116,7 +116,7 @@ class Serve:
         self._began = 0.0
         self._over = False
         self._speaker = Speaker(connection, recorder, policy.limits.idle)
-        self._answers = Answers(connection, persona, policy, deliver, held, introduced, client)
+        self._answers = Answers(connection, persona, policy, deliver, held, introduced, client, number)
 
     @property
     def answers(self) -> Answers:

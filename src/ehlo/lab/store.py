@@ -23,9 +23,9 @@ from io import StringIO
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
-from ehlo.lab.policy import Message
+from ehlo.lab.policy import Envelope, Message
 from ehlo.lab.query import FUNCTIONS, where
-from ehlo.smtp.address import NULL_PATH, Mailbox, Path, parse_path
+from ehlo.smtp.address import NULL_PATH, Mailbox, parse_path
 from ehlo.transcript.jsonl import read, write
 from ehlo.transcript.transcript import Header, Transcript
 
@@ -114,8 +114,8 @@ class TagRule(NamedTuple):
     query: str
 
 
-#: number, id, session, created, sender, recipients, client, user, content
-_Waiting = tuple[int, str, int, float, Path, tuple[Path, ...], str, str, bytes]
+#: A message's number, when it came, and the message.
+_Waiting = tuple[int, float, Envelope]
 
 
 class Store:
@@ -141,6 +141,7 @@ class Store:
         self._weights: dict[int, int] = {}
         self._weight = 0
         self._ended: list[tuple[int, Transcript]] = []
+        # Of what is in the database; the number is the last one given.
         self._count = self._octets = self._number = 0
         #: The number of the last session of an earlier run.
         self.last_session = 0
@@ -191,24 +192,21 @@ class Store:
 
     # Writing.
 
-    def add_message(self, message: Message) -> bool:
+    def add_message(self, envelope: Envelope) -> bool:
         """Take a message. A durable store has it on the disk when this returns; False when that is not possible,
         and for any store while what came before cannot be written."""
-        id_, sender, recipients, content, _, session, client, user = message
-        size = len(content)
         with self._lock:
             if self._failing and not self.flush():
                 return False
-            self._number += 1
-            self._waiting.append((self._number, id_, session, time.time(), sender, recipients, client, user, content))
-            self._count += 1
-            self._octets += size
-            self._octets_waiting += size
+            waiting = self._waiting
+            self._number = number = self._number + 1
+            waiting.append((number, time.time(), envelope))
+            self._octets_waiting = octets = self._octets_waiting + len(envelope.content)
             if self.durable:
                 return self.flush()
-            if self._octets_waiting >= _MOST_OCTETS_WAITING:
+            if octets >= _MOST_OCTETS_WAITING:
                 self.flush()
-            elif len(self._waiting) >= _MOST_WAITING:
+            elif len(waiting) >= _MOST_WAITING:
                 self._make_room()
         return True
 
@@ -219,10 +217,7 @@ class Store:
             self.flush()
         elif len(self._waiting) >= most + _MOST_WAITING:
             gone, self._waiting = self._waiting[:-most], self._waiting[-most:]
-            octets = sum([len(content) for *_, content in gone])
-            self._count -= len(gone)
-            self._octets -= octets
-            self._octets_waiting -= octets
+            self._octets_waiting -= sum([len(envelope.content) for *_, envelope in gone])
 
     def begin_session(self, number: int, transcript: Transcript) -> None:
         """A session has begun; its transcript grows."""
@@ -275,6 +270,8 @@ class Store:
                     for number, transcript in ended:
                         packed = (number, transcript.header.started, _pack(transcript))
                         self._database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", packed)
+                    self._count += len(rows)
+                    self._octets += self._octets_waiting
                     self._prune()
             except sqlite3.Error as error:
                 if not self._failing:
@@ -284,8 +281,6 @@ class Store:
                 self._failing = True
                 if self.durable:
                     # Not accepted, so not kept either.
-                    self._count -= len(rows)
-                    self._octets -= self._octets_waiting
                     self._waiting, self._octets_waiting = [], 0
                 self._ended = [(number, transcript) for number, transcript in ended if number in self._transcripts]
                 return False
@@ -341,14 +336,16 @@ class Store:
     @property
     def count(self) -> int:
         """How many messages there are."""
-        self.flush()
-        return self._count
+        with self._lock:
+            self.flush()
+            return self._count + len(self._waiting)
 
     @property
     def octets(self) -> int:
         """How large they are together."""
-        self.flush()
-        return self._octets
+        with self._lock:
+            self.flush()
+            return self._octets + self._octets_waiting
 
     def unread(self) -> int:
         """How many of them have not been read."""
@@ -589,7 +586,7 @@ _COLUMNS = "number, id, session, created, sender, recipients, client, user, size
 
 
 def _row(waiting: _Waiting) -> tuple[object, ...]:
-    number, id_, session, created, sender, recipients, client, user, content = waiting
+    number, created, (id_, sender, recipients, content, session, client, user) = waiting
     addresses = "\n" + "\n".join([path.address for path in recipients]) + "\n"
     names = sender.address, addresses, _storable(client), _storable(user)
     return number, id_, session, created, *names, len(content), content

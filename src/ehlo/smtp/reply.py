@@ -90,9 +90,18 @@ class Reply(NamedTuple):
     def __str__(self) -> str:
         return f"{self.code} {' '.join(self.lines)}".rstrip()
 
-    @lru_cache(maxsize=256)  # noqa: B019 - it is a value, and servers repeat themselves
     def encode(self) -> bytes:
         """The bytes on the wire. Strict: raises `LocalProtocolError` on what may not be sent."""
+        code, lines, _ = self
+        if len(lines) == 1 and 200 <= code <= 559 and code // 10 % 10 <= 5:
+            text = lines[0]
+            if text.isascii() and text.isprintable() and len(text) <= REPLY_TEXT_LIMIT:
+                # Nearly all replies; many of them are like no other.
+                return f"{code} {text}\r\n".encode()
+        return self._encode_lines()
+
+    @lru_cache(maxsize=256)  # noqa: B019 - it is a value, and servers repeat themselves
+    def _encode_lines(self) -> bytes:
         code = self.code
         if not (200 <= code <= 559 and code // 10 % 10 <= 5):
             raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")

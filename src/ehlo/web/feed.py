@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from ehlo.lab.lab import Lab, Watcher
-from ehlo.lab.policy import Message
+from ehlo.lab.policy import Envelope
 from ehlo.transcript.transcript import Transcript
 from ehlo.web.context import to_json
 from ehlo.web.messages import message_to_json
@@ -149,10 +149,10 @@ class Feed(Watcher):
         if seen is not None and self._pages:
             self._ended.append((number, seen.transcript))
 
-    def received(self, message: Message) -> None:
+    def received(self, envelope: Envelope) -> None:
         """A message was taken."""
         if self._pages:
-            self._arrived.append(message.id)
+            self._arrived.append(envelope.id)
 
     def faults_changed(self) -> None:
         """A fault came, went, was switched, or has struck. From any thread."""
