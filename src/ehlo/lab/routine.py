@@ -62,5 +62,5 @@ class Routine:
         return command.verb == "DATA"
 
     def _is_verbatim(self, reply: Reply) -> bool:
-        """Whether a reply is the persona's as it stands: an agreement, without an identity of its own."""
-        return reply.ok and any(reply is known for known in self._persona.replies.values())
+        """Whether a reply is the persona's as it stands: an agreement of one line, without an identity of its own."""
+        return reply.ok and len(reply.lines) == 1 and any(reply is known for known in self._persona.replies.values())

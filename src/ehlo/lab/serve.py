@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ehlo.net.tls import TLSFacts
     from ehlo.smtp.sasl import ChannelBinding
 
+_new = tuple.__new__
+
 _HANDSHAKE_TIMEOUT = 60.0
 #: RFC 5321 §4.5.3.2.1 has no bound for this; a proxy sends its header at once.
 _PREAMBLE_TIMEOUT = 10.0
@@ -149,7 +151,7 @@ class Serve:
                 answer = answers.answer(event)  # type: ignore[arg-type]
                 if type(answer) is Reply and answer.code < 500 and unbounded:
                     before = conn.state
-                    said = Send(send(answer), event.stage)
+                    said = _new(Send, (send(answer), event.stage))
                     if type(event) is CommandReceived:
                         self._routine.learn(before, event, answer, (event.command, said, event.stage, conn.state))
                     yield said

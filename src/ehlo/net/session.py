@@ -55,7 +55,7 @@ from ehlo.smtp.events import (
 )
 from ehlo.smtp.lines import ReceiveBuffer
 from ehlo.smtp.stages import Stage
-from ehlo.transcript.event import NO_FACTS, Event, Facts, Who
+from ehlo.transcript.event import NO_FACTS, Event, Facts, Kind, Who
 from ehlo.transcript.transcript import Recorder
 
 if TYPE_CHECKING:
@@ -187,12 +187,16 @@ class Session:
             data = self._decrypted(self._tls, data)
             if not data:
                 return self._need
-        asked, incoming = self._asked, self.connection.incoming
-        if type(asked) is Receive and asked.recall is not None and incoming.empty and not incoming.skipping:
-            said = asked.recall(data)
-            if said is not None:
-                return self._answer_again(asked, data, said)
-        if type(asked) is Preamble:
+        asked = self._asked
+        if type(asked) is Receive:
+            timeout, recall = asked
+            if recall is not None:
+                incoming = self.connection.incoming
+                if incoming.empty and not incoming.skipping and (said := recall(data)) is not None:
+                    self._answer_again(data, said)
+                    self.deadline = self._latest + timeout
+                    return READ
+        elif type(asked) is Preamble:
             return self._preamble_received(asked, data)
         if not self._partial:
             self._first = self._arrived
@@ -213,7 +217,7 @@ class Session:
             return self._tls_failed("tls-timed-out", NETWORK_ERRORS["tls-timed-out"])
         if begun := self.connection.incoming.take_all():
             # A line that was never ended says what the peer is, if not what it wanted to say.
-            self._record_line(self.connection.stage, begun)
+            self._record("line", self.connection.stage, begun)
         if not unacknowledged:
             return self._throw(self._error("timed-out", NETWORK_ERRORS["timed-out"]))
         message = f"{NETWORK_ERRORS['timed-out']}, and {unacknowledged:,} octets of what was sent have not arrived"
@@ -387,16 +391,19 @@ class Session:
         self._need = Done(reset=True) if reset else DONE
         return self._need
 
-    def _answer_again(self, asked: Receive, line: bytes, said: Send) -> Need:
-        """Say what was said to this line before."""
+    def _answer_again(self, line: bytes, said: Send) -> None:
+        """Say the one line that was said to this line before."""
         data, stage = said
+        if self._tls is None:
+            self.outgoing.append(data)
+        else:
+            self._write(data)
         recorder = self.recorder
         if recorder.recording:
-            recorder.put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
-            self._latest = recorder.add_lines(self._us, stage, data)
-        self._write(data)
-        self.deadline = self._latest + asked.timeout
-        return READ
+            put = recorder.put
+            self._latest = now = recorder.now()
+            put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
+            put(_new(Event, (now, self._us, "line", stage, data, None, NO_FACTS)))
 
     # The peer.
 
@@ -436,62 +443,52 @@ class Session:
             try:
                 event = connection.next_event()
             except RemoteProtocolError as error:
-                self._record_line(connection.stage, error.line)
+                self._record("line", connection.stage, error.line)
                 return self._error(error.deviation.value, error.detail)
             kind = type(event)
             if kind is CommandReceived or kind is ReplyReceived:
                 # First, since it is nearly all there is.
                 if self.recorder.recording:
-                    self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+                    self._record("line", event.stage, event.line)  # type: ignore[union-attr]
                 return event
             if kind is NeedData:
                 self._partial = event.partial  # type: ignore[union-attr]
                 return None
-            if kind is ContentReceived:
-                self._record_content(event)  # type: ignore[arg-type]
+            if kind is ContentReceived or kind is ChunkReceived:
+                self._record_message(event)  # type: ignore[arg-type]
                 return event
             if kind is ContentBegun:
                 return event
             if kind is ConnectionLost:
                 return self._record_lost(event)  # type: ignore[arg-type]
-            if kind is ChunkReceived:
-                self._record_chunk(event)  # type: ignore[arg-type]
-                return event
-            if self.recorder.recording:
-                self._record_line(event.stage, event.line)  # type: ignore[union-attr]
+            self._record("line", event.stage, event.line)  # type: ignore[union-attr]
             if kind is not ReplyPart:
                 return event
 
-    def _record_line(self, stage: Stage, line: bytes) -> None:
+    def _record(self, kind: Kind, stage: Stage, data: bytes, facts: Facts = NO_FACTS) -> None:
+        """Record what the peer said."""
+        recorder = self.recorder
+        if not recorder.recording:
+            return
         # What waited in the buffer while this side spoke is recorded when it is looked at: time goes on.
         arrived, first = self._arrived, self._first
         if arrived < self._latest:
             arrived = self._latest
         self._first = arrived
         began = first if first < arrived else None
-        if len(line) > COMMAND_LINE_LIMIT:
-            self.recorder.octets += len(line)
-        self.recorder.put(_new(Event, (arrived, self._peer, "line", stage, line, began, NO_FACTS)))
+        if len(data) > COMMAND_LINE_LIMIT:
+            recorder.octets += len(data)
+        recorder.put(_new(Event, (arrived, self._peer, kind, stage, data, began, facts)))
 
-    def _record_content(self, event: ContentReceived) -> None:
-        self._record_data(event.content, {"truncated": True, "received": event.size} if event.truncated else NO_FACTS)
-
-    def _record_chunk(self, event: ChunkReceived) -> None:
-        if event.line:
-            self._record_line(event.stage, event.line)
-        facts: Facts = {"chunk": True}
+    def _record_message(self, event: ContentReceived | ChunkReceived) -> None:
+        facts: Facts = NO_FACTS
+        if type(event) is ChunkReceived:
+            facts = {"chunk": True}
+            if event.line:
+                self._record("line", event.stage, event.line)
         if event.truncated:
-            facts = {"chunk": True, "truncated": True, "received": event.size}
-        self._record_data(event.content, facts)
-
-    def _record_data(self, content: bytes, facts: Facts) -> None:
-        if not self.recorder.recording:
-            return
-        arrived = max(self._arrived, self._latest)
-        first = self._first if self._first < arrived else None
-        self._first = arrived
-        self.recorder.octets += len(content)
-        self.recorder.put(_new(Event, (arrived, self._peer, "data", "message", content, first, facts)))
+            facts = {**facts, "truncated": True, "received": event.size}
+        self._record("data", "message", event.content, facts)
 
     def _record_lost(self, event: ConnectionLost) -> SessionError:
         if event.content:
@@ -499,7 +496,7 @@ class Session:
             facts: Facts = {"partial": True}
             self.recorder.add(self._peer, "data", event.stage, event.content, facts=facts)
         if event.line:
-            self._record_line(event.stage, event.line)
+            self._record("line", event.stage, event.line)
         return self._error(self._lost or "closed", self._lost_by or NETWORK_ERRORS["closed"])
 
     def _error(self, error: str, message: str, more: Facts = NO_FACTS) -> SessionError:

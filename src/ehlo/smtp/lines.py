@@ -75,8 +75,8 @@ class ReceiveBuffer:
 
     def take_all(self) -> bytes:
         """Everything there is."""
-        taken = self._data[self._start :]
-        self.clear()
+        taken = self._data[self._start :] if self._start else self._data
+        self._data, self._start, self.empty = b"", 0, True
         return taken
 
     def clear(self) -> None:

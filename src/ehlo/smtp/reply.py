@@ -24,6 +24,9 @@ MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 512
 MAX_REPLY_SIZE = 65536
 
+#: RFC 5321 §4.2: 2 to 5, then 0 to 5, then any digit.
+_CODES = frozenset(code for code in range(200, 560) if code // 10 % 10 <= 5)
+
 _STRICT_LINE = re.compile(rb"([2-5][0-5][0-9])(?:\r\n|([ -])([\t\x20-\x7e]*)\r\n)")
 _TOLERANT_LINE = re.compile(r"([0-9]{3})(?![0-9])(.?)(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?= |$)")
@@ -93,7 +96,7 @@ class Reply(NamedTuple):
     def encode(self) -> bytes:
         """The bytes on the wire. Strict: raises `LocalProtocolError` on what may not be sent."""
         code, lines, _ = self
-        if len(lines) == 1 and 200 <= code <= 559 and code // 10 % 10 <= 5:
+        if len(lines) == 1 and code in _CODES:
             text = lines[0]
             if text.isascii() and text.isprintable() and len(text) <= REPLY_TEXT_LIMIT:
                 # Nearly all replies; many of them are like no other.
@@ -103,7 +106,7 @@ class Reply(NamedTuple):
     @lru_cache(maxsize=256)  # noqa: B019 - it is a value, and servers repeat themselves
     def _encode_lines(self) -> bytes:
         code = self.code
-        if not (200 <= code <= 559 and code // 10 % 10 <= 5):
+        if code not in _CODES:
             raise LocalProtocolError(f"{code} is not a reply code (RFC 5321 §4.2).")
         if not self.lines:
             raise LocalProtocolError("A reply has at least one line (RFC 5321 §4.2).")
@@ -171,7 +174,7 @@ def _parse_tolerantly(line: bytes) -> ReplyLine:
     if not found:
         return ReplyLine(None, False, text, (*deviations, Deviation.NO_CODE))
     code, separator, rest = int(found[1]), found[2], found[3]
-    if not (200 <= code <= 559 and code // 10 % 10 <= 5):
+    if code not in _CODES:
         deviations.append(Deviation.CODE_RANGE)
     if separator not in ("", " ", "-"):
         deviations.append(Deviation.SEPARATOR)

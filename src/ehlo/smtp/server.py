@@ -262,7 +262,8 @@ class ServerConnection:
         return self._content_received(kept, size, rest)
 
     def _content_received(self, kept: bytes, size: int, rest: bytes) -> ContentReceived:
-        self.incoming.feed(rest)
+        if rest:
+            self.incoming.feed(rest)
         self._reader = None
         self._verb = CONTENT
         return _new(ContentReceived, (kept, size, "message", size > len(kept)))
