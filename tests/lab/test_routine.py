@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import smtplib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -161,11 +162,11 @@ def test_what_is_routine() -> None:
     lab = Lab()
     pieces = [HELLO, MAIL, RCPT, b"DATA\r\n", MESSAGE, b"RSET\r\n", b"VRFY recipient\r\n", b"QUIT\r\n"]
     played(lab, "smtp", pieces)
-    assert lines_known(lab) == {MAIL, RCPT, b"DATA\r\n"}
+    assert lines_known(lab) == {HELLO, MAIL, RCPT, b"DATA\r\n"}
 
 
 def test_what_differs_each_time_is_no_routine() -> None:
-    """Gmail's replies carry an identity of the session."""
+    """Gmail's replies carry an identity of the session, and the client's address."""
     lab = Lab(load_persona("gmail"))
     played(lab, "smtp", [HELLO, MAIL, RCPT])
     assert not lines_known(lab)
@@ -177,6 +178,27 @@ def test_a_fault_breaks_the_routine() -> None:
     assert learn().said[-1] == b"250 2.1.5 Ok\r\n"
     lab.faults.add(Fault("rcpt", Condition(), Action(reply=("450 4.2.0 Greylisted",))))
     assert learn().said[-1] == b"450 4.2.0 Greylisted\r\n"
+
+
+def test_a_welcome_under_other_conditions_is_no_routine() -> None:
+    """It was learnt at a port for SMTP, and a fault may have spoiled it before it struck for the last time."""
+    lab = Lab()
+    usual = played(lab, "smtp", [HELLO, HELLO]).said[-1]
+    assert played(lab, "lmtp", [HELLO]).said[-1].startswith(b"502 5.5.2 ")
+    lab.faults.add(Fault("ehlo", Condition(first=1), Action(drop=("STARTTLS",))))
+    assert played(lab, "smtp", [HELLO, HELLO]).said[1:] == [usual.replace(b"250-STARTTLS\r\n", b""), usual]
+    assert lines_known(lab) == {HELLO}
+
+
+def test_a_welcome_under_tls_is_no_routine() -> None:
+    with Lab().running() as lab:
+        for _ in range(2):
+            with smtplib.SMTP(lab.host, lab.port, "client.example", timeout=30) as client:
+                client.ehlo()
+                assert client.has_extn("starttls")
+                client.starttls(context=lab.ssl_context())
+                client.ehlo()
+                assert not client.has_extn("starttls")
 
 
 def test_another_policy_is_another_routine() -> None:

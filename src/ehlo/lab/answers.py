@@ -130,6 +130,11 @@ class Answers:
         """Who has logged in; None for nobody."""
         return self._login.user
 
+    @property
+    def welcomes_as_ever(self) -> bool:
+        """Whether EHLO is answered as it is in any session at a port for SMTP, in clear."""
+        return not (self.encrypted or self._conn.lmtp)
+
     def answer(self, event: ServerEvent) -> Reply | list[Reply]:
         """The reply to an event; in LMTP a message has one for each recipient (RFC 2033 §4.2)."""
         if type(event) is CommandReceived:

@@ -150,6 +150,7 @@ class Lab:
         self._authority: Authority | None = None
         self._founding = threading.Lock()
         self._contexts: dict[tuple[str, str, str, str, bool], ssl.SSLContext] = {}
+        self._certificates = Certificates(self._context, self._endpoint)
         self._servers: list[Server] = []
         self._ticking: asyncio.Task[None] | None = None
         self._sessions: dict[Session, _Place] = {}
@@ -388,7 +389,7 @@ class Lab:
                 deliver=self._take,
                 held=partial(self._held, policy),
                 introduced=partial(self._introduced, number, recorder),
-                certificates=Certificates(self._context, self._endpoint),
+                certificates=self._certificates,
                 entry=entry,
                 client=host,
                 number=number,

@@ -9,6 +9,8 @@ over. What is answered from here is what `Answers` has answered; nothing is deci
 
 from __future__ import annotations
 
+import re
+
 from ehlo.lab.persona import Persona
 from ehlo.lab.policy import Policy
 from ehlo.net.intents import Send
@@ -18,6 +20,7 @@ from ehlo.smtp.reply import Reply
 from ehlo.smtp.stages import Stage
 from ehlo.smtp.states import State
 
+_FIELD = re.compile(r"{(\w+)}")
 #: So many lines are known at most; then all are forgotten, and learnt anew.
 _MOST = 1024
 
@@ -32,6 +35,7 @@ class Routine:
     def __init__(self, persona: Persona, policy: Policy) -> None:
         self._persona = persona
         self._policy = policy
+        self._welcomes_all_alike = set(_FIELD.findall(persona.hello)) <= {"helo"}
         self._known: dict[tuple[State, bytes], Exchange] = {}
         #: The exchange for a line, with its ending, in a state of the connection; None where it is to be thought about.
         self.recall = self._known.get
@@ -42,25 +46,26 @@ class Routine:
 
     def learn(self, before: State, event: CommandReceived, reply: Reply, exchange: Exchange) -> None:
         """Remember an exchange that began in this state, if it would go so again."""
-        if self._is_constant(event.command) and self._is_verbatim(reply):
+        if reply.ok and self._is_constant(event.command, reply):
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[before, event.line] = exchange
 
-    def _is_constant(self, command: Command) -> bool:
-        """Whether the answer to a command depends on its line and the state alone. The bounds on recipients and on a
-        session are left to who learns and recalls it."""
-        policy = self._policy
+    def _is_constant(self, command: Command, reply: Reply) -> bool:
+        """Whether a command is always answered so in this state. The bounds on recipients and on a session are left to
+        who learns and recalls it, and so is whether EHLO is answered as ever."""
+        verb, policy = command.verb, self._policy
+        if verb in ("EHLO", "HELO"):
+            return self._welcomes_all_alike
         if command.parameters:
             return False
-        if command.verb == "MAIL":
-            return not (policy.tls_required or policy.auth_required or policy.own_senders or policy.limits.messages)
-        if command.verb == "RCPT":
+        if verb == "MAIL":
+            constant = not (policy.tls_required or policy.auth_required or policy.own_senders or policy.limits.messages)
+        elif verb == "RCPT":
             mailbox = command.path.mailbox if command.path is not None else None
             # Who has logged in may write to where others may not.
-            return mailbox is not None and not policy.quotas and policy.refusal(mailbox) is None
-        return command.verb == "DATA"
-
-    def _is_verbatim(self, reply: Reply) -> bool:
-        """Whether a reply is the persona's as it stands: an agreement of one line, without an identity of its own."""
-        return reply.ok and len(reply.lines) == 1 and any(reply is known for known in self._persona.replies.values())
+            constant = mailbox is not None and not policy.quotas and policy.refusal(mailbox) is None
+        else:
+            constant = verb == "DATA"
+        # As it stands, without an identity of its own.
+        return constant and any(reply is known for known in self._persona.replies.values())

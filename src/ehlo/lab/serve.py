@@ -152,7 +152,7 @@ class Serve:
                 if type(answer) is Reply and answer.code < 500 and unbounded:
                     before = conn.state
                     said = _new(Send, (send(answer), event.stage))
-                    if type(event) is CommandReceived:
+                    if type(event) is CommandReceived and (event.stage != "ehlo" or answers.welcomes_as_ever):
                         self._routine.learn(before, event, answer, (event.command, said, event.stage, conn.state))
                     yield said
                 else:
@@ -169,7 +169,10 @@ class Serve:
         if exchange is None or self._faults.active or self._speaker.held_back:
             return None
         command, said, stage, state = exchange
-        if stage == "rcpt" and len(answers.recipients) >= answers.most_recipients:
+        if stage == "rcpt":
+            if len(answers.recipients) >= answers.most_recipients:
+                return None
+        elif stage == "ehlo" and not answers.welcomes_as_ever:
             return None
         answers.carry_out(command)
         conn.answered(stage, state)

@@ -16,6 +16,7 @@ _BETWEEN_PIECES = 0.02
 _PIECE_TIMEOUT = 60.0
 #: How long silence lasts in a lab that waits for its clients without end.
 _A_DAY = 86400.0
+_NO_ACTION = Action()
 
 
 class Speaker:
@@ -29,7 +30,7 @@ class Speaker:
         self._recorder = recorder
         self._idle = idle or _A_DAY
         self.held_back = b""
-        self._interrupting = Action()
+        self._interrupting = _NO_ACTION
 
     def wait(self) -> Flow:
         """Say nothing, and do not hang up."""

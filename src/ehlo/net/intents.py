@@ -94,7 +94,7 @@ class Upload(NamedTuple):
 
 class Receive(NamedTuple):
     """Wait for the connection's next event (a whole reply; a command): gives that event. A line for which `recall` has
-    an answer, of one line, is answered so, and the flow sleeps on."""
+    an answer is answered so, and the flow sleeps on."""
 
     timeout: float
     recall: Callable[[bytes], Send | None] | None = None

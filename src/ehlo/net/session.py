@@ -392,7 +392,7 @@ class Session:
         return self._need
 
     def _answer_again(self, line: bytes, said: Send) -> None:
-        """Say the one line that was said to this line before."""
+        """Say what was said to this line before."""
         data, stage = said
         if self._tls is None:
             self.outgoing.append(data)
@@ -400,10 +400,8 @@ class Session:
             self._write(data)
         recorder = self.recorder
         if recorder.recording:
-            put = recorder.put
-            self._latest = now = recorder.now()
-            put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
-            put(_new(Event, (now, self._us, "line", stage, data, None, NO_FACTS)))
+            recorder.put(_new(Event, (self._arrived, self._peer, "line", stage, line, None, NO_FACTS)))
+            self._latest = recorder.add_lines(self._us, stage, data)
 
     # The peer.
 
