@@ -41,17 +41,16 @@ from ehlo.net.intents import (
 from ehlo.smtp.command import COMMAND_LINE_LIMIT
 from ehlo.smtp.deviations import LocalProtocolError, RemoteProtocolError
 from ehlo.smtp.events import (
-    AuthResponse,
-    ChunkBegun,
     ChunkReceived,
+    ClientEvent,
     CommandReceived,
-    CommandRejected,
     ConnectionLost,
     ContentBegun,
     ContentReceived,
     NeedData,
     ReplyPart,
     ReplyReceived,
+    ServerEvent,
 )
 from ehlo.smtp.lines import ReceiveBuffer
 from ehlo.smtp.stages import Stage
@@ -67,19 +66,7 @@ _new = tuple.__new__
 #: Octets that may wait to be sent before a flow that uploads has to wait.
 HIGH_WATER = 262_144
 
-ConnectionEvent = (
-    ReplyPart
-    | ReplyReceived
-    | CommandReceived
-    | CommandRejected
-    | AuthResponse
-    | ContentBegun
-    | ContentReceived
-    | ChunkBegun
-    | ChunkReceived
-    | ConnectionLost
-    | NeedData
-)
+ConnectionEvent = ClientEvent | ServerEvent
 
 
 class Connection(Protocol):
