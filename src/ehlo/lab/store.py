@@ -233,7 +233,7 @@ class Store:
                 self._transcripts[number] = transcript
 
     def end_session(self, number: int, octets: int) -> None:
-        """A session has ended. Its messages, and its lines that are out of the ordinary, have so many octets."""
+        """A session has ended. What is large in its transcript has so many octets (`Recorder.octets`)."""
         with self._lock:
             transcript = self._transcripts.get(number)
             if transcript is None or number in self._weights:

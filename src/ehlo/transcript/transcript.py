@@ -56,8 +56,8 @@ class Recorder:
 
     `clock` gives monotonic seconds. A listener is called with each event as it happens: that is
     how progress reaches the terminal and a file without waiting for the end. With `keep` off nothing is
-    recorded while nobody listens. `octets` is kept by who records messages, and lines that are longer than a command
-    may be: so many of them there are among the events.
+    recorded while nobody listens. `octets` is the size of what is large among the events, messages and lines that are
+    longer than a command may be; who records them adds it up.
     """
 
     __slots__ = ("_clock", "_cut_off", "_keep", "_listener", "_zero", "events", "header", "octets", "put", "recording")
