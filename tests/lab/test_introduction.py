@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ehlo.lab import Lab, Policy
+from ehlo.lab import Lab, Limits, Policy
 from ehlo.lab.store import Store
 from ehlo.net.proxy import proxy_header
 from ehlo.web.readings import Readings
@@ -72,3 +72,42 @@ def test_a_refused_introduction_names_nobody() -> None:
         wire.play("banner\n" + EHLO + "S: 250 DSN\nC: XCLIENT ADDR=192.0.2.8\n")
         assert wire.read(3) == b"502"
         assert running.sessions[0].header.target.startswith("127.0.0.1:")
+
+
+def test_the_limit_for_each_client_is_for_the_one_that_a_proxy_names() -> None:
+    lab = Lab(policy=Policy(limits=Limits(per_client=1)))
+    with lab.running(doors={"proxy": 0}) as running:
+        with Wire(running, "proxy") as one, Wire(running, "proxy") as other, Wire(running, "proxy") as one_again:
+            one.socket.sendall(proxy_header("v1 192.0.2.7:4711"))
+            one.play("banner")
+            other.socket.sendall(proxy_header("v2 192.0.2.8:4711"))
+            other.play("banner")
+            one_again.socket.sendall(proxy_header("v2 192.0.2.7:4712"))
+            one_again.play("S: 421 4.7.0 mail.example.com Error: too many connections from 192.0.2.7\nclosed")
+            one.play("QUIT")
+        with Wire(running, "proxy") as one:
+            one.socket.sendall(proxy_header("v1 192.0.2.7:4713"))
+            one.play("banner\nQUIT")
+        deadline = time.monotonic() + 30
+        while lab._sessions and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not lab._from
+
+
+@pytest.mark.parametrize(("named", "user"), [("LOGIN=al+2Bice", "al+ice"), ("LOGIN=[UNAVAILABLE]", ""), ("PORT=9", "")])
+def test_whom_xclient_names_is_the_user(named: str, user: str) -> None:
+    with Lab(policy=Policy(xclient=True)).running() as running, Wire(running) as wire:
+        wire.play(f"{GREETED}C: XCLIENT {named}\n{AGAIN}SEND\nQUIT")
+        row = Readings(running.lab).row(1)
+        assert row is not None
+        assert (row["user"], running.messages[0].user) == (user, user)
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_a_user_whom_xclient_did_not_get_to_name_is_none(offered: bool) -> None:
+    with Lab(policy=Policy(xclient=offered)).running() as running, Wire(running) as wire:
+        wire.play((GREETED if offered else "banner\n" + EHLO + "S: 250 DSN\n") + "C: XCLIENT LOGIN=alice+2\n")
+        assert wire.read(1) == b"5"
+        row = Readings(running.lab).row(1)
+        assert row is not None
+        assert row["user"] == ""

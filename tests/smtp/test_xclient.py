@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ehlo.smtp.xclient import xclient_attribute
+from ehlo.smtp.parameters import ParameterError
+from ehlo.smtp.xclient import xclient_attribute, xclient_values
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,9 @@ def test_attributes(name: str, value: str, word: str) -> None:
 def test_what_is_none(name: str, value: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         xclient_attribute(name, value)
+
+
+def test_values() -> None:
+    assert xclient_values("name=[UNAVAILABLE] LOGIN=al+2Bice HELO=") == {"NAME": "", "LOGIN": "al+ice", "HELO": ""}
+    with pytest.raises(ParameterError):
+        xclient_values("LOGIN=a+2")

@@ -376,7 +376,9 @@ class Lab:
         for watcher in self._watchers:
             watcher.began(number, recorder.transcript)
         self._from[host] += 1
-        if turned_away := self._turned_away(host):
+        place = _Place(number, host, connection, recorder)
+        # Who comes through a proxy is known only from its header.
+        if turned_away := self._turned_away("" if entry.proxy else host):
             flow = _goodbye(connection, turned_away)
         else:
             serve = Serve(
@@ -389,6 +391,7 @@ class Lab:
                 deliver=self._take,
                 held=partial(self._held, policy),
                 introduced=partial(self._introduced, number, recorder),
+                proxied=partial(self._proxied, place),
                 certificates=self._certificates,
                 entry=entry,
                 client=host,
@@ -396,7 +399,7 @@ class Lab:
             )
             flow = serve.flow()
         session = Session(connection, recorder, flow, "server")
-        self._sessions[session] = _Place(number, host, connection, recorder)
+        self._sessions[session] = place
         return session
 
     def _listener(self, number: int) -> Callable[[Event], None] | None:
@@ -412,12 +415,24 @@ class Lab:
 
         return tell
 
-    def _turned_away(self, host: str) -> Reply | None:
-        """What a client hears for whom there is no room."""
+    def _proxied(self, place: _Place, host: str) -> Reply | None:
+        """A session counts as one of the client that its proxy names; what that hears if there is no room for it."""
+        self._gone(place.client)
+        place.client = host
+        self._from[host] += 1
+        return self._turned_away(host, begun=True)
+
+    def _gone(self, host: str) -> None:
+        self._from[host] -= 1
+        if not self._from[host]:
+            del self._from[host]
+
+    def _turned_away(self, host: str, *, begun: bool = False) -> Reply | None:
+        """What a client hears for whom there is no room; `begun`: its session has got a place already."""
         limits, persona = self.policy.limits, self.persona
-        if limits.sessions and len(self._sessions) >= limits.sessions:
+        if not begun and limits.sessions and len(self._sessions) >= limits.sessions:
             return persona.say("too-many-sessions")
-        if limits.per_client and self._from[host] > limits.per_client:
+        if host and limits.per_client and self._from[host] > limits.per_client:
             return persona.reply("too-many-from-client", address=host)
         return None
 
@@ -461,9 +476,7 @@ class Lab:
         place = self._sessions.pop(session, None)
         if place is None:
             return
-        self._from[place.client] -= 1
-        if not self._from[place.client]:
-            del self._from[place.client]
+        self._gone(place.client)
         if self.store is not None:
             self.store.end_session(place.number, place.recorder.octets)
         for watcher in self._watchers:

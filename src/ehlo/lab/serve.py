@@ -82,6 +82,7 @@ class Serve:
         "_over",
         "_persona",
         "_policy",
+        "_proxied",
         "_recorder",
         "_routine",
         "_speaker",
@@ -99,6 +100,7 @@ class Serve:
         deliver: Deliver,
         held: Held,
         introduced: Introduced,
+        proxied: Callable[[str], Reply | None],
         certificates: Certificates,
         entry: Entry,
         client: str = "",
@@ -111,6 +113,7 @@ class Serve:
         self._faults = faults
         self._routine = routine
         self._certificates = certificates
+        self._proxied = proxied
         self._entry = entry
         self._number = number
         self._errors = 0
@@ -185,7 +188,10 @@ class Serve:
             from ehlo.net.proxy import split_header
 
             header: bytes = yield Preamble(_PREAMBLE_TIMEOUT, split_header)
-            self._introduced_by(header)
+            if turned_away := self._introduced_by(header):
+                self._over = True
+                yield Send(self._conn.send(turned_away), "banner")
+                return
         if self._entry.tls:
             yield from self._start_tls("tls")
         action = self._strike("banner")
@@ -195,13 +201,15 @@ class Serve:
             return
         yield from self._speaker.say(self._conn.send(_instead(action) or greeting), "banner", action)
 
-    def _introduced_by(self, header: bytes) -> None:
+    def _introduced_by(self, header: bytes) -> Reply | None:
+        """Take the client for the one that a proxy names; gives what that hears if there is no room for it."""
         from ehlo.net.proxy import describe_header, source_of
 
         source = source_of(header)
         if source is not None:
             self._answers.introduce(source[0], str(source[1]))
         self._recorder.add("net", "note", "connect", facts={"message": describe_header(header)})
+        return self._proxied(self._answers.client)
 
     def _bounded(self, answer: Reply | list[Reply]) -> Reply | list[Reply]:
         """The answer, or the end of a session that has used up what is allowed."""

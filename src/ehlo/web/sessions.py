@@ -17,6 +17,7 @@ from ehlo.diagnosis.verdict import Finding
 from ehlo.report.margin import LineExplainer, explain_line
 from ehlo.smtp.command import CommandError, parse_command
 from ehlo.smtp.states import CONTENT, LAST_CHUNK, VERBS
+from ehlo.smtp.xclient import xclient_values
 from ehlo.transcript.event import Event
 from ehlo.transcript.exchanges import Exchange, ExchangeReader
 from ehlo.transcript.redaction import Redactor
@@ -96,6 +97,9 @@ class Reading:
             self.senders[command.path.address] = None
         elif step.verb == "RCPT" and command.path is not None:
             self.recipients[command.path.address] = None
+        elif step.verb == "XCLIENT":
+            if step.outcome == "ok":
+                self.user = xclient_values(command.argument).get("LOGIN", self.user)
         elif step.verb not in ("MAIL", "RCPT"):
             self.helo = command.argument
 
@@ -122,7 +126,7 @@ def _without_content(event: Event) -> Event:
 
 
 #: The commands that name somebody.
-_NAMING = frozenset({"EHLO", "HELO", "LHLO", "MAIL", "RCPT"})
+_NAMING = frozenset({"EHLO", "HELO", "LHLO", "MAIL", "RCPT", "XCLIENT"})
 
 
 def summary_to_json(reading: Reading, *, running: bool) -> JsonObject:
