@@ -262,6 +262,19 @@ def test_a_log_is_grouped(explain: Explain) -> None:
     assert "    line  3: 2026-03-01T09:31:07" in explain("-v", "-", given=log)
 
 
+@pytest.mark.parametrize("columns", [40, 60, 61, 62, 63, 64, 65, 66, 80])
+def test_a_count_and_its_sign_stay_in_one_line(columns: int, explain: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    hosts = [*(f"{'mx' * number}.example.net" for number in range(1, 5)), f"{'x' * 60}.example"]
+    line = (
+        "2026-03-01T09:31:07+00:00 mail postfix/smtp[503]: 4F2A1: to=<bob@example.net>, relay={0}[192.0.2.99]:25, "
+        "delay=2, dsn=4.2.2, status=deferred (host {0}[192.0.2.99] said: 452 4.2.2 Mailbox full (in reply to RCPT TO))"
+    )
+    shown = explain("-", given="\n".join(map(line.format, hosts)).encode())
+    assert shown.count("(1 ×)") == min(len(hosts), 3)
+    assert "\n      5 ×  2026-03-01 09:31\n" in shown
+
+
 def test_many_bounces_are_summed_up(explain: Explain, tmp_path: Path) -> None:
     for number, name in enumerate(("postfix-two-recipients.eml", "qmail.eml", "gmx.eml", "yahoo.eml", "no-bounce.eml")):
         shutil.copy(BOUNCES / name, tmp_path / f"{number}.eml")

@@ -15,7 +15,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from docs.examples import mask, world
+from docs.examples import FILES, mask, world
 from docs.examples import run as run_example
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.report.style import Style
@@ -179,6 +179,17 @@ def test_nothing_is_cut_where_there_is_no_terminal(lab: RunningLab, monkeypatch:
     # Who asks for a width gets it.
     narrow = run_ehlo(*words, env={"COLUMNS": "80"}).stdout
     assert max(width_of(line) for line in narrow.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("words", [["send", "--help"], ["explain", "mail.log"], ["rule", "recipient-unknown"]])
+def test_whatever_characters_a_terminal_has(words: list[str], encoding: str, tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    log.write_text(FILES["mail.log"])
+    words = [str(log) if word == "mail.log" else word for word in words]
+    done = run_ehlo(*words, env={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr, done.stdout.isascii()) == (0, "", True)
+    assert not re.search(r"\\x[0-9a-f]{2}|\\u2", done.stdout)
 
 
 def test_ascii_terminals_get_ascii(lab: RunningLab) -> None:

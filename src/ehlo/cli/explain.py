@@ -16,7 +16,7 @@ from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.cli.progress import Progress
 from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding
 from ehlo.report.document import case_to_json, group_to_json
-from ehlo.report.finding import Cause, finding_lines, labelled
+from ehlo.report.finding import Cause, finding_lines, labelled, labelled_counts
 from ehlo.report.style import Style, style_of
 from ehlo.report.text import safe, wrap
 from ehlo.transcript.redaction import redact
@@ -325,12 +325,11 @@ class Explainer:
                 print(line)
         for group in groups[: self._args.top]:
             print()
-            print(f"{style.bold(f'{group.count:>7,} ×')}  {style.dim(_span(group))}")
+            print(f"{style.bold(style.plain(f'{group.count:>7,} ×'))}  {style.dim(_span(group))}")
             for line in finding_lines(group.finding, narrow):
                 print(" " * _INDENT + line)
-            for label, text in _where(group, verbose=self._args.verbose):
-                for line in labelled(label, text, narrow):
-                    print(" " * _INDENT + line)
+            for line in _where(group, narrow, verbose=self._args.verbose):
+                print(" " * _INDENT + line)
         if len(groups) > self._args.top:
             print(f"\n{number_of(len(groups) - self._args.top, 'more cause')}; --top {len(groups)} shows all.")
 
@@ -348,7 +347,7 @@ class Explainer:
         print(self._style.bold(title))
         for count, _, finding in tally.causes()[: self._args.top]:
             print()
-            print(self._style.bold(f"{count:>7,} ×"))
+            print(self._style.bold(self._style.plain(f"{count:>7,} ×")))
             for line in finding_lines(finding, self._style._replace(width=self._style.width - _INDENT)):
                 print(" " * _INDENT + line)
 
@@ -390,7 +389,8 @@ def _span(group: Group) -> str:
     """From when to when a group was seen; empty where the log has no times."""
     if group.first is None or group.last is None:
         return ""
-    return f"{group.first:{_MINUTE}} to {group.last:{_MINUTE}}"
+    # What was seen once, or within a minute, has one time.
+    return " to ".join(dict.fromkeys((f"{group.first:{_MINUTE}}", f"{group.last:{_MINUTE}}")))
 
 
 def _cause_of(group: Group) -> Cause:
@@ -400,23 +400,22 @@ def _cause_of(group: Group) -> Cause:
         names = [f"{name} ({count:,} ×)" for name, count in counted]
         if names:
             facts.append((label, ", ".join(names)))
-    if group.first is not None and group.last is not None:
-        seen = (f"{group.first:{_MINUTE}}", f"{group.last:{_MINUTE}}")
-        facts.insert(0, ("seen", " to ".join(dict.fromkeys(seen))))
+    if span := _span(group):
+        facts.insert(0, ("seen", span))
     return Cause(f"{group.count:,} ×", group.finding, facts, tuple(zip(group.lines, group.examples, strict=True)))
 
 
-def _where(group: Group, *, verbose: bool) -> Iterator[tuple[str, str]]:
+def _where(group: Group, style: Style, *, verbose: bool) -> Iterator[str]:
     """The hosts that a group is about, and its lines in the log."""
-    peers = [f"{name} ({count:,} ×)" for name, count in group.peers[:_FEW]]
-    if peers:
+    if group.peers:
         side = "with" if group.direction == "out" else "from"
-        yield side, ", ".join(peers) + (" …" if len(group.peers) > _FEW else "")
+        yield from labelled_counts(side, group.peers[:_FEW], style, more=len(group.peers) > _FEW)
     if verbose:
         for number, (line, text) in enumerate(zip(group.lines, group.examples, strict=True)):
-            yield "line" if number == 0 else "", f"{line}: {text}"
+            yield from labelled("line" if number == 0 else "", f"{line}: {text}", style)
     elif group.lines:
-        yield "line", ", ".join(map(str, group.lines)) + (" …" if group.count > len(group.lines) else "")
+        numbers = ", ".join(map(str, group.lines)) + (" …" if group.count > len(group.lines) else "")
+        yield from labelled("line", numbers, style)
 
 
 class Tally:

@@ -11,13 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ehlo import __version__
 from ehlo.cli.commands import COMMANDS, Command, UsageError
 from ehlo.cli.configuration import run_configured
-from ehlo.report.style import terminal_columns
+from ehlo.report.style import style_of, terminal_columns
 from ehlo.report.text import safe
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
@@ -50,6 +53,11 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write a help text, with the characters that standard output has."""
+        style = style_of(sys.stdout)
+        super()._print_message(style.plain(message) if file is sys.stdout else message, file)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is, and exit with status 2."""

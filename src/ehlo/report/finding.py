@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ehlo.diagnosis.verdict import Finding
 from ehlo.report.style import Style
-from ehlo.report.text import safe, width_of, wrap
+from ehlo.report.text import flow, safe, width_of, wrap
 from ehlo.smtp.reply import Reply
 
 
@@ -72,7 +72,22 @@ def _alternatives(finding: Finding) -> list[str]:
 
 def labelled(label: str, text: str, style: Style) -> Iterator[str]:
     """A text beside a dim label of at most five letters, wrapped."""
-    wrapped = wrap(style.plain(safe(text)), style.width - 8)
-    for number, line in enumerate(wrapped):
+    return _beside(label, wrap(style.plain(safe(text)), style.width - 8), style)
+
+
+def labelled_counts(
+    label: str, counted: Sequence[tuple[str, int]], style: Style, *, more: bool = False
+) -> Iterator[str]:
+    """Names beside a label, each with how often it was seen, which stays in one line; `more`: there are others."""
+    # Lines are not broken at a no-break space, and none comes in from outside: `safe` would show it.
+    times = f"\xa0{style.plain('×')}"
+    parts = [f"{style.plain(safe(name))} ({count:,}{times})" for name, count in counted]
+    if more:
+        parts[-1] += f" {style.ellipsis}"
+    return _beside(label, [line.replace("\xa0", " ") for line in flow(parts, style.width - 8)], style)
+
+
+def _beside(label: str, lines: Sequence[str], style: Style) -> Iterator[str]:
+    for number, line in enumerate(lines):
         shown = label if number == 0 else ""
         yield f"  {style.dim(f'{shown:<5}')} {line}"

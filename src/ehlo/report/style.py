@@ -62,7 +62,16 @@ class Style(NamedTuple):
         """`text` with typographic characters only where the terminal has them."""
         if self.unicode:
             return text
-        for fine, coarse in (("…", "..."), ("·", "-"), ("–", "-"), ("→", "->"), ("«", '"'), ("»", '"')):
+        for fine, coarse in (
+            ("…", "..."),
+            ("·", "-"),
+            ("–", "-"),
+            ("→", "->"),
+            ("«", '"'),
+            ("»", '"'),
+            ("×", "x"),
+            ("§", "section "),
+        ):
             text = text.replace(fine, coarse)
         return text.encode("ascii", "backslashreplace").decode("ascii")
 
