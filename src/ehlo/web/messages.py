@@ -126,8 +126,10 @@ def _store(request: Request) -> Store:
 
 
 def _found(request: Request) -> tuple[Store, Stored, bytes]:
-    store = _store(request)
-    stored = store.message(request.path_params["id"])
+    store, id_, query = _store(request), request.path_params["id"], request.query_params.get("query", "")
+    if query and id_ == "latest":
+        id_ = next((newest.id for newest in store.messages(query, 0, 1).messages), "")
+    stored = store.message(id_)
     raw = store.raw(stored.id) if stored is not None else None
     if stored is None or raw is None:
         raise HTTPException(404, "There is no such message.")
@@ -189,7 +191,8 @@ def _list(request: Request, query: str) -> Response:
             "unread": store.unread(),
             "count": len(found.messages),
             "messages_count": found.total,
-            "messages_unread": store.messages(f"{query} is:unread", 0, 0).total,
+            # Before the query, which may end in a quote that is not closed.
+            "messages_unread": store.messages(f"is:unread {query}", 0, 0).total,
             "start": start,
             "tags": store.tags(),
             "messages": [message_to_json(stored) for stored in found.messages],
@@ -247,7 +250,8 @@ async def set_tags(request: Request) -> Response:
 
 
 def message(request: Request) -> Response:
-    """One message, taken apart; it counts as read from now on. The ID "latest" is the newest."""
+    """One message, taken apart; it counts as read from now on. The ID "latest" is the newest, or the newest that a
+    query finds."""
     store, stored, raw = _found(request)
     if not stored.read:
         store.mark([stored.id], read=True)
