@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from ehlo import __version__
 from ehlo.lab.letter import html_document, part_content, read_letter
 from ehlo.lab.letter_checks import check_letter
-from ehlo.lab.letter_json import letter_to_json
+from ehlo.lab.letter_json import blind_copies, letter_to_json
 from ehlo.lab.query import check_query
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
@@ -40,10 +40,11 @@ _INERT = {"link": "basefont", "frame": "basefont", "iframe": "noembed"}
 
 def message_to_json(stored: Stored) -> JsonObject:
     """A message as a line in the list."""
-    summary = _with_blind_copies({name: value for name, value in stored.summary.items() if name != "Date"}, stored)
+    summary = {name: value for name, value in stored.summary.items() if name != "Date"}
     return {
         "ID": stored.id,
         **summary,
+        "Bcc": blind_copies(summary, stored.recipients),
         "Read": stored.read,
         "Created": datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
         "Username": stored.user,
@@ -52,13 +53,6 @@ def message_to_json(stored: Stored) -> JsonObject:
         "Session": stored.session,
         "Envelope": _envelope(stored),
     }
-
-
-def _with_blind_copies(people: JsonObject, stored: Stored) -> JsonObject:
-    """Whom the envelope alone names got a blind copy; Mailpit says so, too."""
-    named = {who["Address"].lower() for field in ("To", "Cc", "Bcc") for who in people.get(field, ())}
-    blind = [address for address in dict.fromkeys(stored.recipients) if address.lower() not in named]
-    return {**people, "Bcc": [*people.get("Bcc", ()), *({"Name": "", "Address": address} for address in blind)]}
 
 
 def _envelope(stored: Stored) -> JsonObject:
@@ -256,11 +250,12 @@ def message(request: Request) -> Response:
     if not stored.read:
         store.mark([stored.id], read=True)
         context_of(request).feed.messages_changed()
-    letter = _with_blind_copies(letter_to_json(read_letter(raw)), stored)
+    letter = letter_to_json(read_letter(raw))
     return Json(
         {
             "ID": stored.id,
             **letter,
+            "Bcc": blind_copies(letter, stored.recipients),
             "ReturnPath": letter["ReturnPath"] or stored.sender,
             "Date": letter["Date"] or datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
             "Tags": list(stored.tags),
