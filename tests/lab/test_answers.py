@@ -233,3 +233,36 @@ def test_a_pattern_that_takes_too_long_does_not_hold(monkeypatch: pytest.MonkeyP
         assert switch.hits == 0
         notes = [event.fact("message") for event in lab.sessions[0].events if event.kind == "note"]
     assert notes == ["fault: slow: its regular expression took too long, and does not hold"]
+
+
+# Extensions.
+
+
+CHUNKS = Policy(extensions=("CHUNKING", "BINARYMIME"))
+RCPT = "C: RCPT TO:<recipient@example.com>\nS: 250 2.1.5 Ok\n"
+BINARY = f"C: MAIL FROM:<a@client.example> BODY=BinaryMIME\nS: 250 2.1.0 Ok\n{RCPT}"
+
+
+def test_binary_content_comes_in_chunks() -> None:
+    """RFC 3030 §3: DATA is out of order then, however often it was in order before."""
+    refused = "C: DATA\nS: 503 5.5.1 Error: BODY=BINARYMIME requires BDAT\n"
+    with Lab(policy=CHUNKS).running() as lab:
+        play(
+            lab, f"{HELO}SEND\nSEND\n{BINARY}{refused}C: BDAT 0 LAST\nqueued\nSEND\n{BINARY}{refused}RSET\nSEND\nkept 5"
+        )
+        with lab.fault("data", reply="354 Go ahead") as fault:
+            play(lab, f"{HELO}{BINARY}{refused}RSET")
+        assert not fault.hits
+
+
+@pytest.mark.parametrize("persona", persona_names())
+def test_every_persona_has_a_503_for_it(persona: str) -> None:
+    assert load_persona(persona).say("needs-bdat").code == 503
+
+
+def test_a_parameter_of_the_other_command_is_not_known() -> None:
+    """RFC 5321 §4.1.1.11: 555 is for those that are not known here, 501 for values that are wrong."""
+    mail = "C: MAIL FROM:<a@client.example> NOTIFY=NEVER\nS: 555 5.5.4 Unsupported option: NOTIFY=NEVER\n"
+    rcpt = "C: RCPT TO:<recipient@example.com> SIZE=3\nS: 555 5.5.4 Unsupported option: SIZE=3"
+    with Lab().running() as lab:
+        play(lab, f"{HELO}{mail}{MAIL}{rcpt}")

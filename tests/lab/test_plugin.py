@@ -60,6 +60,21 @@ def test_a_fault_for_a_moment(smtp_lab):
             send(smtp_lab)
     send(smtp_lab)
 
+def test_a_fault_switched_off_and_on(smtp_lab):
+    fault = smtp_lab.fault("mail", reply="451 4.3.0 not now", times=1)
+    fault.enabled = False
+    send(smtp_lab)
+    for _ in range(2):
+        fault.enabled = True
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            send(smtp_lab)
+        send(smtp_lab)
+        fault.enabled = False
+    assert fault.hits == 2
+    fault.remove()
+    with pytest.raises(KeyError):
+        fault.enabled = True
+
 def test_a_scenario(smtp_lab):
     smtp_lab.scenario("disk-full")
     with pytest.raises(smtplib.SMTPSenderRefused, match="Insufficient"):
@@ -85,10 +100,11 @@ def test_tls_that_can_be_trusted(smtp_lab):
 
 def test_async(smtp_lab):
     async def main():
-        waiting = asyncio.create_task(smtp_lab.arrival(to="bob@example.com"))
-        await asyncio.to_thread(send, smtp_lab)
+        waiting = asyncio.create_task(smtp_lab.arrival(to="bob@example.com", count=2))
+        for subject in ("hello", "second"):
+            await asyncio.to_thread(send, smtp_lab, subject=subject)
         return await waiting
-    assert asyncio.run(main()).subject == "hello"
+    assert asyncio.run(main()).subject == "second"
 
 def test_settings(smtp_lab, smtp_lab_env):
     for name in ("EMAIL_HOST", "MAIL_SERVER", "SMTP_HOST", "EHLO_LAB_HOST"):
@@ -107,7 +123,7 @@ def test_one_lab_for_all(smtp_lab, smtp_lab_session):
 
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=14)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=15)
 
 
 def test_nothing_is_loaded_without_need(pytester: pytest.Pytester) -> None:

@@ -47,6 +47,7 @@ Content-Disposition: attachment; filename=figures.pdf
 """
 RESUME = """From: =?utf-8?q?=D0=AE=D0=BB=D1=8F?= <юля@пример.рф>
 To: hidden
+Reply-To: Büro <desk@example.net>
 Subject: =?utf-8?b?UsOpc3Vtw6kg5pel5pys6Kqe?=
 
 ÄRGER mit ß und 東京.
@@ -154,6 +155,16 @@ def find(store: Store, query: str) -> list[str]:
         ("cc:carol", "invoice"),
         ("cc:secret", ""),
         ("bcc:secret", "invoice"),
+        ("bcc:carol", ""),
+        ("bcc:alice", ""),
+        ("bcc:recipient", "bare"),
+        ("-bcc:recipient", "invoice report resume"),
+        ("reply-to:desk", "resume"),
+        ("reply-to:BÜRO", "resume"),
+        ("reply-to:name", ""),
+        ("-reply-to:desk", "invoice report bare"),
+        ("addressed:carol", "invoice"),
+        ("addressed:desk", "resume"),
         ("addressed:bob", "invoice report"),
         ("addressed:юля", "resume"),
         ("subject:invoice", "invoice"),
@@ -164,6 +175,11 @@ def find(store: Store, query: str) -> list[str]:
         ('subject:""', "invoice report resume bare"),
         ("message-id:first@example.org", "invoice"),
         ("message-id:second", "report"),
+        # As they stand in a header.
+        ("message-id:<first@example.org>", "invoice"),
+        ("to:<bob@example.com>", "invoice"),
+        ("from:<alice@example.org>", "invoice"),
+        ("from:<>", ""),
         ("message-id:friday", ""),
         ("is:read", "invoice"),
         ("is:unread", "report resume bare"),
@@ -189,6 +205,9 @@ def find(store: Store, query: str) -> list[str]:
         ("larger:2k", "bare"),
         ("larger:2KB", "bare"),
         ("larger:1M", ""),
+        ("larger:2.5k", "bare"),
+        ("smaller:0.003M", "invoice report resume bare"),
+        ("larger:.", ""),
         ("smaller:2k", "invoice report resume"),
         ("larger:0", "invoice report resume bare"),
         ("larger:999999999999m", ""),
@@ -274,7 +293,20 @@ def contents(store: Store) -> list[tuple[object, ...]]:
 
 
 FIELDS = [
-    *["from:", "to:", "cc:", "bcc:", "addressed:", "subject:", "message-id:", "tag:", "is:", "has:", "larger:"],
+    *[
+        "from:",
+        "to:",
+        "cc:",
+        "bcc:",
+        "reply-to:",
+        "addressed:",
+        "subject:",
+        "message-id:",
+        "tag:",
+        "is:",
+        "has:",
+        "larger:",
+    ],
     *["smaller:", "after:", "before:", "session:"],
 ]
 

@@ -126,6 +126,47 @@ def test_pages_of_a_list(page: Page) -> None:
     assert [row["ID"] for row in get(page, "/api/v1/messages", start=4)["messages"]] == ids[:1]
 
 
+@pytest.mark.parametrize("query", ['"', '"number', 'subject:"number', '-"nothing'])
+def test_the_unread_ones_among_those_that_a_quote_without_end_finds(page: Page, query: str) -> None:
+    """What is not closed goes to the end of the query, and to nothing that is asked beside it."""
+    for number in range(2):
+        page.send(f"Subject: number {number}\r\n\r\n".encode())
+    get(page, "/api/v1/message/latest")
+    found = get(page, "/api/v1/search", query=query)
+    assert (found["messages_count"], found["messages_unread"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/message/{id}",
+        "/api/v1/message/{id}/headers",
+        "/api/v1/message/{id}/raw",
+        "/api/v1/message/{id}/part/{part}",
+        "/api/v1/message/{id}/checks",
+        "/view/{id}.html",
+        "/view/{id}.txt",
+    ],
+)
+def test_the_newest_that_a_query_finds(page: Page, path: str) -> None:
+    """As in Mailpit: a test asks for the newest message to somebody, whatever else came meanwhile."""
+    ids = [
+        page.send(MULTIPART.replace(b"Bob <bob", b"<" + name), to="x@example.com")
+        for name in (b"bob", b"bob", b"carol")
+    ]
+
+    def asked(id_: str, **query: str) -> tuple[int, bytes]:
+        answer = page.http.get(path.format(id=id_, part="2"), params=query)
+        return answer.status_code, answer.content
+
+    page.send(b"Subject: another\r\n\r\n")
+    assert asked("latest", query="to:bob") == asked(ids[1])
+    assert asked("latest", query="to:carol is:unread") == asked(ids[2])
+    assert asked("latest", query="to:eve")[0] == 404
+    # It chooses among all messages; who names one has chosen.
+    assert asked(ids[2], query="to:eve") == asked(ids[2])
+
+
 def test_search_tags_and_read(page: Page) -> None:
     bill, note = (
         page.send(b"Subject: your bill\r\n\r\nplease pay\r\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import smtplib
 from collections.abc import Iterator
 from typing import Any
@@ -188,6 +189,29 @@ def test_a_row_of_tabs_shows_that_it_goes_on(browser: Browser, full: Page) -> No
     expect(tab.get_by_test_id("tab-attachments")).to_be_in_viewport(ratio=1)
     tab.set_viewport_size(DESK)  # type: ignore[arg-type]
     expect(row).to_have_class("tabs sideways")
+    tab.context.close()
+
+
+def test_files_on_a_phone(browser: Browser, page: Page) -> None:
+    """The lines of a long name are close together, and a size is on one line."""
+    name = "a name that goes on and on until it is too long for a line.pdf"
+    files = "".join(
+        f'--b\r\nContent-Type: {kind}\r\nContent-Disposition: attachment; filename="{name}"\r\n\r\n{"x" * 5000}\r\n'
+        for kind in ("application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+    )
+    id_ = page.send(f"Content-Type: multipart/mixed; boundary=b\r\n\r\n{files}--b--\r\n".encode())
+    tab = opened(browser, PHONE)
+    show(tab, page, f"#/message/{id_}", "tab-attachments")
+    rows = tab.locator(".files-table tbody tr")
+    expect(rows).to_have_count(2)
+    lines = "(node) => { const range = document.createRange(); range.selectNodeContents(node); return "
+    for row in rows.all():
+        assert row.locator("td").nth(2).evaluate(lines + "range.getClientRects().length; }") == 1
+        tops = row.locator("a").evaluate(lines + "[...range.getClientRects()].map((box) => box.top); }")
+        assert all(after - before < 30 for before, after in itertools.pairwise(tops)), tops
+        assert row.locator("a").bounding_box()["height"] >= 44  # type: ignore[index]
+    assert rows.first.locator("td").nth(1).evaluate(lines + "range.getClientRects().length; }") == 1
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     tab.context.close()
 
 

@@ -38,6 +38,24 @@ def test_a_mail_arrives_while_the_page_is_open(watched: Watched, page: Page) -> 
     expect(tab.get_by_text("No Date field", exact=True)).to_be_visible()
 
 
+def test_no_name_turns_the_direction_of_writing(watched: Watched, page: Page) -> None:
+    tab = watched.tab
+    names = "Subject: =?utf-8?q?=E2=80=AEgnp.exe?=\r\nFrom: =?utf-8?q?=E2=80=AEann?= <a@here.example>\r\n"
+    page.send(f"{names}To: =?utf-8?q?=E2=81=A6bob?= <b@here.example>\r\n\r\nhi \u202ethere\r\n".encode())
+    row = tab.get_by_test_id("message-row")
+    for name in (
+        "\u2039U+202E\u203agnp.exe",
+        "\u2039U+202E\u203aann",
+        "\u2039U+2066\u203abob",
+        "hi \u2039U+202E\u203athere",
+    ):
+        expect(row).to_contain_text(name)
+    row.click()
+    expect(tab.get_by_role("heading", name="\u2039U+202E\u203agnp.exe")).to_be_visible()
+    for name in ("\u2039U+202E\u203aann <a@here.example>", "\u2039U+2066\u203abob <b@here.example>"):
+        expect(tab.locator(".facts")).to_contain_text(name)
+
+
 def test_what_programs_mark_and_tag_is_seen(watched: Watched, page: Page) -> None:
     id_ = page.send(b"Subject: one\r\n\r\n")
     tab = watched.tab

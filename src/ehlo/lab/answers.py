@@ -18,7 +18,7 @@ from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
 from ehlo.smtp.command import Command
 from ehlo.smtp.content import has_bare_line_ending
 from ehlo.smtp.events import AuthResponse, ChunkBegun, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
-from ehlo.smtp.parameters import ParameterError, check_parameter, decode_xtext, extension_of
+from ehlo.smtp.parameters import PARAMETERS, ParameterError, check_parameter, decode_xtext, extension_of
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.states import State
@@ -60,8 +60,8 @@ class Answers:
     """The answers of one session.
 
     It is the lab's `number`th. `client` is the client's address, `helo` what it calls itself, `user` who has logged
-    in, `sender` and `recipients` the transaction's; `encrypted` is whether TLS is on. `edits` are made to the keywords
-    of the next EHLO reply; what is not offered is not known either.
+    in, `sender` and `recipients` the transaction's, whose content is `binary` or not; `encrypted` is whether TLS is on.
+    `edits` are made to the keywords of the next EHLO reply; what is not offered is not known either.
 
     `answer` does what an event asks for, as far as the policy has it, and gives the reply. Who decides otherwise says
     so: `grant` does it anyhow, `deny` does not. With `losing` a message is accepted and not kept.
@@ -82,6 +82,7 @@ class Answers:
         "_say",
         "_size",
         "_truncated",
+        "binary",
         "client",
         "edits",
         "encrypted",
@@ -119,6 +120,7 @@ class Answers:
         self.client = client
         self.helo = ""
         self.encrypted = False
+        self.binary = False
         self.sender = NULL_PATH
         self.recipients: list[Path] = []
         self.most_recipients = policy.limits.recipients or persona.recipients
@@ -164,6 +166,8 @@ class Answers:
                 return self.encrypted
             if command.verb == "AUTH":
                 return self.user is not None
+            if command.verb == "DATA":
+                return self.binary
             return self._wrong_parameter(command) is not None
         if type(event) is ChunkReceived:
             return not event.last or self._chunk_refused(event.refusal) is not None
@@ -213,7 +217,7 @@ class Answers:
 
     def forget(self) -> None:
         """The transaction is over."""
-        self.sender, self.recipients = NULL_PATH, []
+        self.sender, self.recipients, self.binary = NULL_PATH, [], False
         self._content, self._truncated, self._size = [], False, 0
 
     def keywords(self) -> list[str]:
@@ -334,6 +338,9 @@ class Answers:
     def _begin_transaction(self, command: Command) -> None:
         self.forget()
         self.sender = command.path or NULL_PATH
+        if command.parameters:
+            # RFC 3030 §3: what MAIL calls binary comes by BDAT.
+            self.binary = (command.parameters.get("BODY") or "").upper() == "BINARYMIME"
 
     @property
     def largest(self) -> int:
@@ -363,7 +370,9 @@ class Answers:
 
     def _wrong_parameter(self, command: Command) -> Reply | None:
         for keyword, value in command.parameters.items():
-            if not self._offers(extension_of(keyword, value)):
+            # RFC 5321 §4.1.1.11: what belongs to the other command is not known at this one.
+            here = keyword in PARAMETERS and command.verb in PARAMETERS[keyword].verbs
+            if not (here and self._offers(extension_of(keyword, value))):
                 word = keyword if value is None else f"{keyword}={value}"
                 return self._persona.reply("parameter", word=word)
             if check_parameter(command.verb, keyword, value):
@@ -371,7 +380,7 @@ class Answers:
         return None
 
     def _data(self, _: Command) -> Reply:
-        return self._say("data")
+        return self._say("needs-bdat" if self.binary else "data")
 
     # The message.
 

@@ -102,16 +102,26 @@ class Switch:
     As a context manager it removes the fault in the end.
     """
 
-    __slots__ = ("_faults", "enabled", "fault", "hits", "id", "own", "since")
+    __slots__ = ("_enabled", "_faults", "fault", "hits", "id", "own", "since")
 
     def __init__(self, faults: Faults, number: str, fault: Fault, since: float, *, own: bool = False) -> None:
         self._faults = faults
+        self._enabled = True
         self.id = number
         self.fault = fault
-        self.enabled = True
         self.since = since
         self.hits = 0
         self.own = own
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is on; to be set, too. On again, it counts from the beginning. Raises `KeyError` when it was
+        removed."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        self._faults.switch(self.id, on=on)
 
     def __enter__(self) -> Self:
         return self
@@ -189,8 +199,11 @@ class Faults:
         switch = self[number]
         if on and not switch.enabled:
             switch.since = self._clock()
-            self._counters = {key: counter for key, counter in self._counters.items() if key[0] != number}
-        switch.enabled = on
+            # Of a copy: sessions may be counting on another thread.
+            for key in tuple(self._counters):
+                if key[0] == number:
+                    self._counters.pop(key, None)
+        switch._enabled = on
         self._changed()
 
     def clear(self) -> None:

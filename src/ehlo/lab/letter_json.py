@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from ehlo.lab.letter import Letter, Part, Summary
-from ehlo.mime import Person
+if TYPE_CHECKING:
+    from ehlo.lab.letter import Letter, Part, Summary
+    from ehlo.mime import Person
 
 JsonObject = dict[str, Any]
 
@@ -29,6 +31,13 @@ def summary_to_json(summary: Summary) -> JsonObject:
         "Attachments": summary.attachments,
         "Snippet": summary.snippet,
     }
+
+
+def blind_copies(people: JsonObject, recipients: Iterable[str]) -> list[JsonObject]:
+    """Who got a blind copy of a message: whom Bcc names, and whom the envelope alone does, which Mailpit says, too."""
+    named = {who["Address"].lower() for field in ("To", "Cc", "Bcc") for who in people.get(field, ())}
+    blind = [address for address in dict.fromkeys(recipients) if address.lower() not in named]
+    return [*people.get("Bcc", ()), *({"Name": "", "Address": address} for address in blind)]
 
 
 def part_to_json(part: Part) -> JsonObject:

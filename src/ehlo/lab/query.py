@@ -7,10 +7,11 @@ The words are those of Mailpit's search, so that what was written for it goes on
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Where(NamedTuple):
@@ -69,6 +70,12 @@ def _holds(*columns: str) -> Callable[[str], Where]:
     return condition
 
 
+def _named(*columns: str) -> Callable[[str], Where]:
+    """The same for addresses and identities, which are in no angle brackets where they are kept."""
+    holds = _holds(*columns)
+    return lambda text: holds(text.strip("<>") or text)
+
+
 def _text(text: str) -> Where:
     if not text:
         return _ALL
@@ -95,10 +102,10 @@ def _has(text: str) -> Where:
 
 def _size(sign: str) -> Callable[[str], Where]:
     def condition(text: str) -> Where:
-        found = re.fullmatch(r"(\d{1,12})([km]?)b?", text.lower())
+        found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,3})?)([km]?)b?", text.lower())
         if found is None:
             return _NONE
-        return Where(f"size {sign} ?", (int(found[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[found[2]],))
+        return Where(f"size {sign} ?", (float(found[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[found[2]],))
 
     return condition
 
@@ -119,13 +126,14 @@ def _session(text: str) -> Where:
 
 
 _FIELDS: dict[str, Callable[[str], Where]] = {
-    "from": _holds("author", "sender"),
-    "to": _holds("addressed", "recipients"),
-    "cc": _holds("copied"),
-    "bcc": _holds("addressed", "recipients"),
-    "addressed": _holds("author", "sender", "addressed", "recipients"),
+    "from": _named("author", "sender"),
+    "to": _named("addressed", "recipients"),
+    "cc": _named("copied"),
+    "bcc": _named("blind(summary, recipients)"),
+    "reply-to": _named("people(summary, 'ReplyTo')"),
+    "addressed": _named("author", "sender", "addressed", "recipients", "people(summary, 'ReplyTo')"),
     "subject": _holds("subject"),
-    "message-id": _holds("json_extract(summary, '$.MessageID')"),
+    "message-id": _named("json_extract(summary, '$.MessageID')"),
     "tag": _tag,
     "is": _is,
     "has": _has,
@@ -145,6 +153,27 @@ def _has_line(text: str, line: str) -> bool:
     return line in text.casefold().split("\n")
 
 
+def _people(summary: str | None, field: str) -> str:
+    """Whom a header field names."""
+    return _names(json.loads(summary)[field] if summary else ())
+
+
+def _blind(summary: str | None, recipients: str) -> str:
+    """Who got a blind copy."""
+    from ehlo.lab.letter_json import blind_copies
+
+    return _names(blind_copies(json.loads(summary) if summary else {}, recipients.strip("\n").split("\n")))
+
+
+def _names(people: Iterable[dict[str, str]]) -> str:
+    return " ".join(f"{who['Name']} {who['Address']}" for who in people)
+
+
 #: Functions that the conditions call, each of two values. SQLite's own know upper and lower case in ASCII alone, and
 #: its LIKE no patterns as long as what people paste.
-FUNCTIONS: dict[str, Callable[[str, str], bool]] = {"holds": _text_holds, "has_line": _has_line}
+FUNCTIONS: dict[str, Callable[[Any, Any], bool | str]] = {
+    "holds": _text_holds,
+    "has_line": _has_line,
+    "people": _people,
+    "blind": _blind,
+}

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -133,10 +134,12 @@ class RunningLab:
         to: str = "",
         sender: str = "",
         subject: str = "",
+        count: int = 1,
         timeout: float = 10.0,  # noqa: ASYNC109 - it is handed on to a thread
     ) -> Message:
         """`wait_for`, for code on an event loop."""
-        return await asyncio.to_thread(self.wait_for, to=to, sender=sender, subject=subject, timeout=timeout)
+        wait_for = partial(self.wait_for, to=to, sender=sender, subject=subject, count=count, timeout=timeout)
+        return await asyncio.to_thread(wait_for)
 
     # How it behaves.
 

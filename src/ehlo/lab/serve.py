@@ -175,7 +175,7 @@ class Serve:
         if stage == "rcpt":
             if len(answers.recipients) >= answers.most_recipients:
                 return None
-        elif stage == "ehlo" and not answers.welcomes_as_ever:
+        elif (stage == "ehlo" and not answers.welcomes_as_ever) or (stage == "data" and answers.binary):
             return None
         answers.carry_out(command)
         conn.answered(stage, state)

@@ -73,6 +73,8 @@ def _openapi(_: Request) -> Response:
 
 _SESSION = "/api/v1/session/{number:int}"
 _MESSAGE = "/api/v1/message/{id}"
+#: What says which message "latest" is.
+_LATEST = ("query",)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v1/lab", control.lab, "Lab"),
@@ -96,19 +98,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("DELETE", "/api/v1/search", messages.delete_found, "text/plain", ("query",)),
     Endpoint("GET", "/api/v1/tags", messages.tags, "Tags"),
     Endpoint("PUT", "/api/v1/tags", messages.set_tags, "text/plain", body=("IDs", "Tags")),
-    Endpoint("GET", _MESSAGE, messages.message, "Message"),
-    Endpoint("GET", f"{_MESSAGE}/headers", messages.headers, "Headers"),
-    Endpoint("GET", f"{_MESSAGE}/raw", messages.source, "text/plain"),
-    Endpoint("GET", f"{_MESSAGE}/part/{{part}}", messages.part, "application/octet-stream"),
-    Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks"),
+    Endpoint("GET", _MESSAGE, messages.message, "Message", _LATEST),
+    Endpoint("GET", f"{_MESSAGE}/headers", messages.headers, "Headers", _LATEST),
+    Endpoint("GET", f"{_MESSAGE}/raw", messages.source, "text/plain", _LATEST),
+    Endpoint("GET", f"{_MESSAGE}/part/{{part}}", messages.part, "application/octet-stream", _LATEST),
+    Endpoint("GET", f"{_MESSAGE}/checks", messages.checks, "Checks", _LATEST),
     Endpoint(
         "POST", f"{_MESSAGE}/release", messages.release, "text/plain", body=("To",), wrong=((502, "NotReleased"),)
     ),
     Endpoint("GET", "/api/v1/openapi.json", _openapi, "OpenAPI"),
     Endpoint("GET", "/livez", messages.alive, "text/plain"),
     Endpoint("GET", "/readyz", messages.ready, "text/plain"),
-    Endpoint("GET", "/view/{id}.html", messages.view_html, "text/html"),
-    Endpoint("GET", "/view/{id}.txt", messages.view_text, "text/plain"),
+    Endpoint("GET", "/view/{id}.html", messages.view_html, "text/html", _LATEST),
+    Endpoint("GET", "/view/{id}.txt", messages.view_text, "text/plain", _LATEST),
     Endpoint("GET", "/", _file("index.html", "text/html", "The page."), "text/html"),
     Endpoint("GET", "/static/app.js", _file("app.js", "text/javascript", "Its script."), "text/javascript"),
     Endpoint("GET", "/static/style.css", _file("style.css", "text/css", "Its style sheet."), "text/css"),

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from ehlo import __version__
 from ehlo.lab.letter import html_document, part_content, read_letter
 from ehlo.lab.letter_checks import check_letter
-from ehlo.lab.letter_json import letter_to_json
+from ehlo.lab.letter_json import blind_copies, letter_to_json
 from ehlo.lab.query import check_query
 from ehlo.lab.store import Store, Stored
 from ehlo.mime import plain_text
@@ -40,10 +40,11 @@ _INERT = {"link": "basefont", "frame": "basefont", "iframe": "noembed"}
 
 def message_to_json(stored: Stored) -> JsonObject:
     """A message as a line in the list."""
-    summary = _with_blind_copies({name: value for name, value in stored.summary.items() if name != "Date"}, stored)
+    summary = {name: value for name, value in stored.summary.items() if name != "Date"}
     return {
         "ID": stored.id,
         **summary,
+        "Bcc": blind_copies(summary, stored.recipients),
         "Read": stored.read,
         "Created": datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
         "Username": stored.user,
@@ -52,13 +53,6 @@ def message_to_json(stored: Stored) -> JsonObject:
         "Session": stored.session,
         "Envelope": _envelope(stored),
     }
-
-
-def _with_blind_copies(people: JsonObject, stored: Stored) -> JsonObject:
-    """Whom the envelope alone names got a blind copy; Mailpit says so, too."""
-    named = {who["Address"].lower() for field in ("To", "Cc", "Bcc") for who in people.get(field, ())}
-    blind = [address for address in dict.fromkeys(stored.recipients) if address.lower() not in named]
-    return {**people, "Bcc": [*people.get("Bcc", ()), *({"Name": "", "Address": address} for address in blind)]}
 
 
 def _envelope(stored: Stored) -> JsonObject:
@@ -126,8 +120,10 @@ def _store(request: Request) -> Store:
 
 
 def _found(request: Request) -> tuple[Store, Stored, bytes]:
-    store = _store(request)
-    stored = store.message(request.path_params["id"])
+    store, id_, query = _store(request), request.path_params["id"], request.query_params.get("query", "")
+    if query and id_ == "latest":
+        id_ = next((newest.id for newest in store.messages(query, 0, 1).messages), "")
+    stored = store.message(id_)
     raw = store.raw(stored.id) if stored is not None else None
     if stored is None or raw is None:
         raise HTTPException(404, "There is no such message.")
@@ -189,7 +185,8 @@ def _list(request: Request, query: str) -> Response:
             "unread": store.unread(),
             "count": len(found.messages),
             "messages_count": found.total,
-            "messages_unread": store.messages(f"{query} is:unread", 0, 0).total,
+            # Before the query, which may end in a quote that is not closed.
+            "messages_unread": store.messages(f"is:unread {query}", 0, 0).total,
             "start": start,
             "tags": store.tags(),
             "messages": [message_to_json(stored) for stored in found.messages],
@@ -247,16 +244,18 @@ async def set_tags(request: Request) -> Response:
 
 
 def message(request: Request) -> Response:
-    """One message, taken apart; it counts as read from now on. The ID "latest" is the newest."""
+    """One message, taken apart; it counts as read from now on. The ID "latest" is the newest, or the newest that a
+    query finds."""
     store, stored, raw = _found(request)
     if not stored.read:
         store.mark([stored.id], read=True)
         context_of(request).feed.messages_changed()
-    letter = _with_blind_copies(letter_to_json(read_letter(raw)), stored)
+    letter = letter_to_json(read_letter(raw))
     return Json(
         {
             "ID": stored.id,
             **letter,
+            "Bcc": blind_copies(letter, stored.recipients),
             "ReturnPath": letter["ReturnPath"] or stored.sender,
             "Date": letter["Date"] or datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="milliseconds"),
             "Tags": list(stored.tags),

@@ -187,14 +187,16 @@ function moment(iso) {
 const timeOf = (iso, text) => el("time", { datetime: iso, title: stamp(iso) }, text);
 
 function person(who) {
-  return who ? who.Name || who.Address || "" : "";
+  return who ? visible(who.Name || who.Address || "") : "";
 }
 
 function persons(list) {
-  return (list || []).map((who) => (who.Name ? `${who.Name} <${who.Address}>` : who.Address)).join(", ");
+  return (list || []).map((who) => visible(who.Name ? `${who.Name} <${who.Address}>` : who.Address)).join(", ");
 }
 
-const path = (address) => address || "<>"; // the null reverse-path has no other name
+const path = (address) => visible(address) || "<>"; // the null reverse-path has no other name
+
+const subjectOf = (message) => visible(message.Subject);
 
 /** Text with what would be invisible made visible: controls, and marks that turn the direction of writing. */
 function visible(text) {
@@ -470,7 +472,7 @@ renderers.announce = () => {
   const [message] = arrived;
   byId("announce").textContent = arrived.length > 1
     ? `${arrived.length} new messages`
-    : `New message from ${person(message.From) || path(message.Envelope.From)}: ${message.Subject || "no subject"}`;
+    : `New message from ${person(message.From) || path(message.Envelope.From)}: ${subjectOf(message) || "no subject"}`;
   arrived = [];
 };
 
@@ -591,7 +593,7 @@ renderers.messages = () => {
 function messageRow(row, open) {
   // What the header fields do not say, the envelope does.
   const named = [...(row.To || []), ...(row.Cc || [])].map(person);
-  const to = (named.length ? named : row.Envelope.To).join(", ");
+  const to = (named.length ? named : row.Envelope.To.map(path)).join(", ");
   return el("li", {},
     el("a", { class: row.Read ? "row" : "row unread", href: messageHash(row.ID), "data-testid": "message-row", "data-id": row.ID, "aria-current": open && "true" },
       el("span", { class: "first-line" },
@@ -599,10 +601,10 @@ function messageRow(row, open) {
         !row.Read && el("span", { class: "unseen" }, " (unread) "),
         timeOf(row.Created, age(row.Created))),
       el("span", { class: "second-line" },
-        el("span", { class: "subject" }, row.Subject || "(no subject)"),
+        el("span", { class: "subject" }, subjectOf(row) || "(no subject)"),
         (row.Tags || []).map((tag) => el("span", { class: "tag" }, tag)),
         row.Attachments > 0 && el("span", { class: "files" }, plural(row.Attachments, "file"))),
-      el("span", { class: "third-line" }, el("span", { class: "to" }, `to ${to}`), " ", el("span", { class: "snippet" }, row.Snippet))));
+      el("span", { class: "third-line" }, el("span", { class: "to" }, `to ${to}`), " ", el("span", { class: "snippet" }, visible(row.Snippet)))));
 }
 
 renderers.sessions = () => {
@@ -635,7 +637,7 @@ function sessionRow(row, open) {
 }
 
 /** Who writes to whom. Before MAIL nobody knows. */
-function envelope(session, recipients = session.recipients.join(", ")) {
+function envelope(session, recipients = session.recipients.map(path).join(", ")) {
   if (!session.sender_count && !session.recipient_count) return el("span", { class: "envelope none" }, "no envelope");
   return el("span", { class: "envelope" }, path(session.sender),
     session.sender_count > 1 && el("span", { class: "arrow" }, ` and ${plural(session.sender_count - 1, "other")}`),
@@ -789,7 +791,7 @@ function messageHead(message) {
   const { Envelope: outer } = message;
   return el("header", { class: "head" },
     el("div", { class: "title" },
-      el("h2", { tabindex: -1 }, message.Subject || "(no subject)"),
+      el("h2", { tabindex: -1 }, subjectOf(message) || "(no subject)"),
       el("div", { class: "actions" },
         el("button", { type: "button", id: "toggle-read", "data-testid": "toggle-read", onclick: toggleRead }, "Mark unread"),
         el("button", { type: "button", id: "release", "data-testid": "release", hidden: true, "aria-expanded": "false", "aria-controls": "release-form", onclick: toggleRelease }, "Release"),
@@ -801,7 +803,7 @@ function messageHead(message) {
       fact("Cc", persons(message.Cc)),
       fact("Reply-To", persons(message.ReplyTo)),
       fact("Date", [message.Date && stamp(message.Date), octets(message.Size)].filter(Boolean).join(", ")),
-      outer && fact("Envelope", el("span", { class: "mono" }, path(outer.From), " \u2192 ", (outer.To || []).join(", "))),
+      outer && fact("Envelope", el("span", { class: "mono" }, path(outer.From), " \u2192 ", (outer.To || []).map(path).join(", "))),
       message.Session && fact("Session", el("a", { href: `#/session/${message.Session}`, "data-testid": "to-session" }, `Session ${message.Session}`)),
       el("dt", { id: "tags-name" }, "Tags"), el("dd", { id: "tags", "data-testid": "tags" })));
 }
@@ -1052,7 +1054,7 @@ function sessionHead(session) {
     session.reply && el("p", { class: "decisive mono" }, visible(session.reply)),
     el("dl", { class: "facts" },
       fact("Client", el("span", { class: "mono" }, session.client, session.helo && ` \u00b7 ${visible(session.helo)}`)),
-      fact("Envelope", el("span", { class: "mono" }, envelope(session, folded("recipients", session.recipients, session.recipient_count, RECIPIENTS)))),
+      fact("Envelope", el("span", { class: "mono" }, envelope(session, folded("recipients", session.recipients.map(path), session.recipient_count, RECIPIENTS)))),
       fact("User", session.user),
       fact("TLS", session.tls || "none"),
       fact("Began", `${stamp(session.started)}${session.ended ? `, took ${duration(session.seconds)}` : ""}`),
