@@ -34,6 +34,8 @@ types: $(STAMP)
 layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache --no-logo
 
+# What the tests compile is kept, whatever the environment says: else each run rewrites all of their asserts anew.
+unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(STAMP)
 	$(BIN)/pytest -q -n auto --dist loadfile
 

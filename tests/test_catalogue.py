@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 
 import pytest
@@ -32,14 +33,20 @@ def holds(when: When, reply: Reply) -> bool:
     )
 
 
-def by_looking(reply: Reply, stage: Stage) -> list[Match]:
+@cache
+def at_any_stage(reply: Reply) -> list[Match]:
     """Each rule that holds, with the weight of the best of its conditions, the heaviest first."""
     found = []
     for number, rule in enumerate(RULES):
         weights = [when.weight + 16 * rule.rank for when in rule.when if holds(when, reply)]
-        if weights and stage in rule.stages:
+        if weights:
             found.append((-max(weights), number, rule))
     return [(rule, -weight) for weight, _, rule in sorted(found, key=lambda it: it[:2])]
+
+
+def by_looking(reply: Reply, stage: Stage) -> list[Match]:
+    """Those of a stage. To look is slow, and it is the same at each stage."""
+    return [match for match in at_any_stage(reply) if stage in match[0].stages]
 
 
 def reply_of(text: str) -> Reply:

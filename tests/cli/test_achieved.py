@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ehlo.lab import Lab, Policy
-from program import run_ehlo
+from program import run_here
 
 POLICY = Policy(mailboxes=frozenset({"a@example.com", "b@example.com"}))
 
@@ -17,7 +17,7 @@ POLICY = Policy(mailboxes=frozenset({"a@example.com", "b@example.com"}))
 def session(command: str, lab_port: int, *options: str) -> subprocess.CompletedProcess[str]:
     """A session in clear with a lab."""
     in_clear = ["-f", "me@here.org", "--helo", "here.org", "--starttls", "never"]
-    return run_ehlo(command, f"127.0.0.1:{lab_port}", *in_clear, *options)
+    return run_here(command, f"127.0.0.1:{lab_port}", *in_clear, *options)
 
 
 def verdict_of(text: str) -> str:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ehlo.lab.authority import make_identity
-from program import EHLO, run_ehlo
+from program import EHLO, run_ehlo, run_here
 
 #: Believes in every certificate.
 TRUSTING = ssl.create_default_context()
@@ -155,7 +155,7 @@ def test_list() -> None:
     ],
 )
 def test_wrong_usage(words: list[str], said: str) -> None:
-    done = ehlo(*words)
+    done = run_here("lab", *words, env={"COLUMNS": "80"})
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

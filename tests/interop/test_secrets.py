@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ehlo.cli.main import main
 from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.authority import Identity, make_identity
 from ehlo.transcript.jsonl import read
@@ -79,7 +80,14 @@ def _has(octets: bytes) -> bool:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("source", ["file", "environment", "variable", "command"])
-def test_nothing_is_left_behind(mechanism: str, source: str, lab: RunningLab, home: Path) -> None:
+def test_nothing_is_left_behind(
+    mechanism: str,
+    source: str,
+    lab: RunningLab,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     options, more = {
         "file": (["--password-file", str(home / "password")], {}),
         "environment": ([], {"EHLO_PASSWORD": PASSWORD}),
@@ -88,18 +96,15 @@ def test_nothing_is_left_behind(mechanism: str, source: str, lab: RunningLab, ho
     }[source]
     session = ["-f", "a@b.c", "-t", "d@e.f", "--user", USER, "--auth", mechanism]
     session += ["--ca-file", str(home / "authority.pem"), "--record", str(home / "record.jsonl")]
+    for name, value in environment(home, **more).items():
+        monkeypatch.setenv(name, value)
     for view in (["-v"], ["--json"]):
-        done = subprocess.run(
-            [*EHLO, "send", f"127.0.0.1:{lab.port}", *session, *options, *view],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(home, **more),
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "235" in done.stdout
-        assert "--json" in view or f"user {USER}" in " ".join(done.stdout.split())
-        assert left_behind(home, done.stdout, done.stderr) == []
+        status = main(["send", f"127.0.0.1:{lab.port}", *session, *options, *view])
+        out, err = capsys.readouterr()
+        assert status == 0, out + err
+        assert "235" in out
+        assert "--json" in view or f"user {USER}" in " ".join(out.split())
+        assert left_behind(home, out, err) == []
     assert (home / "record.jsonl").stat().st_size > 1000
     # Who it was stays, on both sides.
     ours = read((home / "record.jsonl").read_text("utf-8").splitlines(keepends=True))

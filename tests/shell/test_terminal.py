@@ -44,6 +44,8 @@ class Terminal:
         self._child: pexpect.spawn[bytes] = pexpect.spawn(
             sys.executable, command, dimensions=(60, columns), timeout=PATIENCE, env=environment
         )
+        # A key is pressed once what it is an answer to has been seen; to wait before each as well proves nothing.
+        self._child.delaybeforesend = None
         self._screen = _Screen(columns, 60)
         self._screen.child = self._child
         self._stream = pyte.ByteStream(self._screen)
