@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
@@ -71,12 +70,8 @@ def doors(command: str) -> dict[int, Door]:
     return {465: "smtps", 24: "lmtp", 25: "proxy" if "--proxy" in command else "smtp"}
 
 
-def all_have_ended(lab: RunningLab) -> None:
-    """Wait for the end of each session; that is no message, which is what the lab itself can wait for."""
-    deadline = time.monotonic() + 30
-    while any(map(lab.lab.is_running, range(1, lab.lab.session_count + 1))):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def all_have_ended(lab: RunningLab) -> bool:
+    return not any(map(lab.lab.is_running, range(1, lab.lab.session_count + 1)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -89,7 +84,7 @@ def test_each_line_works(command: str, tmp_path: Path, monkeypatch: pytest.Monke
     ):
         make_command(tmp_path / "bin" / "exim", lab.port, "-bs")
         status, output = run(command)
-        all_have_ended(lab)
+        assert lab.lab.wait_until(lambda: all_have_ended(lab), 30)
         session = "\n".join(
             f"{event.text} {' '.join(map(str, event.facts.values()))}"
             for transcript in lab.sessions

@@ -44,35 +44,42 @@ STARTTLS: list[Step] = [
     *(Expect(b"STARTTLS"), Send(b"220 go\r\n"), Hang()),
 ]
 
-#: A target, and the DNS server to ask.
-Place = tuple[str, str]
+#: What a handshake begins with: the first octets of a record (RFC 8446 §5.1).
+CLIENT_HELLO = b"\x16\x03"
+
+#: A target, the DNS server to ask, and whether the other end has heard what it must have heard before.
+Place = tuple[str, str, Callable[[], bool]]
+
+
+def always() -> bool:
+    return True
 
 
 @contextlib.contextmanager
 def no_dns_answer() -> Iterator[Place]:
     with nameserver({"example.com": SILENT}) as address:
-        yield "mx:example.com", address
+        yield "mx:example.com", address, always
 
 
 @contextlib.contextmanager
 def no_connection() -> Iterator[Place]:
     with unanswered_port() as port:
-        yield f"{HOST}:{port}", ""
+        yield f"{HOST}:{port}", "", always
 
 
 @contextlib.contextmanager
-def at(*script: Step, scheme: str = "") -> Iterator[Place]:
+def at(*script: Step, scheme: str = "", hears: bytes = b"") -> Iterator[Place]:
     with scripted(script) as server:
-        yield f"{scheme}{server.host}:{server.port}", ""
+        yield f"{scheme}{server.host}:{server.port}", "", lambda: hears in b"".join(server.received)
 
 
 PLACES: dict[Stage, Callable[[], AbstractContextManager[Place]]] = {
     "dns": no_dns_answer,
     "connect": no_connection,
-    "tls": lambda: at(Hang(), scheme="smtps://"),
+    "tls": lambda: at(Hang(), scheme="smtps://", hears=CLIENT_HELLO),
     "banner": lambda: at(Hang()),
     "ehlo": lambda: at(*TO_DATA[:2], Hang()),
-    "starttls": lambda: at(*STARTTLS),
+    "starttls": lambda: at(*STARTTLS, hears=CLIENT_HELLO),
     "rcpt": lambda: at(*TO_DATA[:6], Hang()),
     "message": lambda: at(*TO_DATA, Pause(60)),
 }
@@ -110,7 +117,7 @@ def check(transcript: Transcript, stage: Stage) -> None:
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_cancelled_session(stage: Stage, runner: Callable[..., None]) -> None:
-    with PLACES[stage]() as (target, dns_server):
+    with PLACES[stage]() as (target, dns_server, is_heard):
         plan = Plan(
             parse_target(target),
             helo="client.yourdomain.com",
@@ -127,7 +134,7 @@ def test_cancelled_session(stage: Stage, runner: Callable[..., None]) -> None:
         async def main() -> None:
             nameserver = Nameserver(host, int(port)) if host else None
             running = asyncio.create_task(aio.run(session, aio.Loop(), nameserver))
-            while len(session.recorder.transcript.events) < BEFORE[stage]:
+            while len(session.recorder.transcript.events) < BEFORE[stage] or not is_heard():
                 assert not running.done()
                 await asyncio.sleep(0.01)
             await asyncio.sleep(AWHILE)
@@ -146,7 +153,7 @@ def test_cancelled_session(stage: Stage, runner: Callable[..., None]) -> None:
 def test_stopped_by_a_signal(ended_by: signal.Signals, stage: Stage, tmp_path: Path) -> None:
     record, message = tmp_path / "session.jsonl", tmp_path / "message.eml"
     message.write_bytes(TEN_MEGABYTES)
-    with PLACES[stage]() as (target, dns_server):
+    with PLACES[stage]() as (target, dns_server, is_heard):
         words = [
             "send",
             target,
@@ -167,7 +174,7 @@ def test_stopped_by_a_signal(ended_by: signal.Signals, stage: Stage, tmp_path: P
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        wait_until_under_way(record, stage)
+        wait_until_under_way(record, stage, is_heard)
         process.send_signal(ended_by)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
@@ -179,10 +186,10 @@ def test_stopped_by_a_signal(ended_by: signal.Signals, stage: Stage, tmp_path: P
     assert error.fact("message") == {2: "interrupted from the keyboard", 15: "ended by SIGTERM"}[ended_by]
 
 
-def wait_until_under_way(record: Path, stage: Stage) -> None:
+def wait_until_under_way(record: Path, stage: Stage, is_heard: Callable[[], bool]) -> None:
     """Until the record has its header and what comes before the stage; then for as long as the rest takes."""
     deadline = time.monotonic() + 60
-    while not record.exists() or record.read_bytes().count(b"\n") <= BEFORE[stage]:
+    while not record.exists() or record.read_bytes().count(b"\n") <= BEFORE[stage] or not is_heard():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(AWHILE)

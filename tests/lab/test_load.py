@@ -652,6 +652,24 @@ def test_zero_is_no_limit(limit: str) -> None:
         assert len(lab.messages) == 3
 
 
+def test_who_waits_for_the_end_of_a_session_is_woken_by_it() -> None:
+    with Lab().running() as lab, socket.create_connection((lab.host, lab.port), timeout=30) as client:
+        client.recv(1000)
+        looks = 0
+
+        def has_ended() -> bool:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                client.sendall(b"QUIT\r\n")
+                # It ends once the lab's thread, and not this one, has the lock of who waits.
+                return False
+            return not lab.lab.is_running(1)
+
+        assert lab.lab.wait_until(has_ended, PATIENCE)
+        assert looks == 2
+
+
 @pytest.mark.parametrize(
     ("said", "cut_off"),
     [

@@ -185,7 +185,8 @@ class Lab:
         return any(place.number == number for place in tuple(self._sessions.values()))
 
     def wait_until(self, holds: Callable[[], bool], timeout: float) -> bool:
-        """Wait, on another thread than the lab's, until what messages bring about holds; whether it does."""
+        """Wait, on another thread than the lab's, for what messages or the ends of sessions bring about; whether it
+        holds."""
         end = time.monotonic() + timeout
         with self._arrival:
             self._awaited += 1
@@ -448,9 +449,12 @@ class Lab:
         for watcher in self._watchers:
             watcher.received(envelope)
         if self._awaited:
-            with self._arrival:
-                self._arrival.notify_all()
+            self._tell_waiting()
         return True
+
+    def _tell_waiting(self) -> None:
+        with self._arrival:
+            self._arrival.notify_all()
 
     def _held(self, policy: Policy, mailbox: str) -> int:
         """How many messages a mailbox holds, by whatever address they came."""
@@ -481,6 +485,8 @@ class Lab:
             self.store.end_session(place.number, place.recorder.octets)
         for watcher in self._watchers:
             watcher.ended(place.number)
+        if self._awaited:
+            self._tell_waiting()
 
 
 class _Place:
