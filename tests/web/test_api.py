@@ -566,6 +566,20 @@ def test_a_fault_that_cannot_be(page: Page, body: dict[str, Any]) -> None:
     assert "Traceback" not in answer.text
 
 
+def test_all_faults_that_were_added_are_removed(page: Page) -> None:
+    """A test suite in any language begins anew, whatever the test before has left."""
+    page.http.put("/api/v1/scenario", json={"name": "greylisted"})
+    for stage in ("mail", "rcpt"):
+        page.http.post("/api/v1/faults", json={"stage": stage, "do": {"reply": "450 4.2.0 Later"}})
+    assert [fault["own"] for fault in get(page, "/api/v1/faults")["faults"]] == [False, False, True]
+    assert page.http.delete("/api/v1/faults?stage=rcpt").status_code == 400
+    answer = page.http.delete("/api/v1/faults")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert [fault["own"] for fault in get(page, "/api/v1/faults")["faults"]] == [True]
+    assert page.lab.lab.faults.at("rcpt")
+    assert not page.lab.lab.faults.at("mail")
+
+
 def test_another_scenario(page: Page) -> None:
     known = get(page, "/api/v1/scenarios")
     assert known["current"] == ""

@@ -84,6 +84,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", f"{_SESSION}/transcript", control.transcript, "application/x-ndjson"),
     Endpoint("GET", "/api/v1/faults", control.faults, "Faults"),
     Endpoint("POST", "/api/v1/faults", control.add_fault, "Fault", body=("stage", "title", "when", "do"), status=201),
+    Endpoint("DELETE", "/api/v1/faults", control.remove_faults, "Nothing"),
     Endpoint("PATCH", "/api/v1/fault/{id}", control.switch_fault, "Fault", body=("enabled",)),
     Endpoint("DELETE", "/api/v1/fault/{id}", control.remove_fault, "Nothing"),
     Endpoint("GET", "/api/v1/scenarios", control.scenarios, "Scenarios"),
