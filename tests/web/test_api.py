@@ -187,6 +187,19 @@ def test_search_tags_and_read(page: Page) -> None:
     assert get(page, "/api/v1/info")["Messages"] == 0
 
 
+def test_what_a_query_finds_is_marked(page: Page) -> None:
+    for subject in ("bill", "note", "bill"):
+        page.send(f"Subject: {subject}\r\n\r\n".encode())
+    assert page.http.put("/api/v1/messages", json={"Search": "subject:bill", "Read": True, "IDs": []}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [True, False, True]
+    id_ = get(page, "/api/v1/messages")["messages"][0]["ID"]
+    assert page.http.put("/api/v1/messages", json={"Search": "", "Read": False, "IDs": [id_]}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, False, True]
+    # Nothing found is not everything.
+    assert page.http.put("/api/v1/messages", json={"Search": "subject:none", "Read": False}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, False, True]
+
+
 @pytest.mark.parametrize("name", ["IDs", "ids", "IDS", "iDs"])
 def test_names_in_any_case(page: Page, name: str) -> None:
     """As in Mailpit: what names one message must never be taken for all."""
@@ -218,7 +231,11 @@ def test_names_in_any_case(page: Page, name: str) -> None:
         ("DELETE", "search?query=-is:unred", None, "'is:' does not take 'unred'."),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
-        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
+        ("PUT", "messages", {"Search": ["x"]}, "Search is a query."),
+        ("PUT", "messages", {"Search": " "}, "A query is needed."),
+        ("PUT", "messages", {"Search": "-is:unred"}, "'is:' does not take 'unred'."),
+        ("PUT", "messages", {"Search": "x", "IDs": ["x"]}, "Messages are named by IDs or by Search, not by both."),
+        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs, Read and Search."),
         (
             "PUT",
             "messages?Read=true",

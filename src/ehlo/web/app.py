@@ -93,7 +93,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v1/info", messages.info, "Info"),
     Endpoint("GET", "/api/v1/webui", messages.webui, "WebUI"),
     Endpoint("GET", "/api/v1/messages", messages.messages, "Messages", ("start", "limit")),
-    Endpoint("PUT", "/api/v1/messages", messages.mark, "text/plain", body=("IDs", "Read")),
+    Endpoint("PUT", "/api/v1/messages", messages.mark, "text/plain", body=("IDs", "Read", "Search")),
     Endpoint("DELETE", "/api/v1/messages", messages.delete, "text/plain", body=("IDs",)),
     Endpoint("GET", "/api/v1/search", messages.search, "Messages", ("query", "start", "limit")),
     Endpoint("DELETE", "/api/v1/search", messages.delete_found, "text/plain", ("query",)),
