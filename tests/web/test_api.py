@@ -676,13 +676,29 @@ def test_html_goes_into_a_box(page: Page) -> None:
     assert "allow-" not in policy
 
 
-def test_a_part_is_saved_not_run(page: Page) -> None:
-    id_ = page.send(
-        b"Content-Type: text/html\r\nContent-Disposition: attachment; filename=x.html\r\n\r\n<script>1</script>\r\n"
-    )
+@pytest.mark.parametrize(
+    ("content_type", "called"),
+    [
+        ("text/html", ""),
+        ("image/svg+xml", ""),
+        ("application/xml", ""),
+        ("text/javascript", ""),
+        ("application/octet-stream", ""),
+        ("image/png", "image/png"),
+        ("application/pdf", "application/pdf"),
+        ("application/zip", "application/zip"),
+        ("text/plain; charset=iso-8859-1", "text/plain"),
+        ("Text/CSV", "text/csv"),
+        ("text/calendar; method=REQUEST", "text/calendar"),
+    ],
+)
+def test_a_part_is_saved_not_run(page: Page, content_type: str, called: str) -> None:
+    """It is called by its type where no browser runs what is called so."""
+    header = f"Content-Type: {content_type}\r\nContent-Disposition: attachment; filename=x\r\n"
+    id_ = page.send(f"{header}\r\n<script>1</script>\r\n".encode())
     (part,) = get(page, f"/api/v1/message/{id_}")["Attachments"]
     answer = page.http.get(f"/api/v1/message/{id_}/part/{part['PartID']}")
-    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-type"] == (called or "application/octet-stream")
     assert answer.headers["content-disposition"].startswith("attachment")
 
 

@@ -32,6 +32,10 @@ _VIEW_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+#: The types of what no browser runs; all else is not called by its type.
+_HARMLESS = re.compile(
+    r"(?:image/(?!svg)|audio/|video/)[\w.+-]+|text/(?:plain|csv|calendar|vcard)|application/(?:pdf|zip|json)", re.ASCII
+)
 #: What browsers open connections for before they ask the policy: the hints of `<link>`, and frames. With no network
 #: these are of no other use, so others stand in for them that are parsed in the same places and do nothing.
 _CONNECTING = re.compile(r"<(/?)(link|i?frame)(?=[\s/>])", re.IGNORECASE | re.ASCII)
@@ -302,14 +306,13 @@ def part(request: Request) -> Response:
     if found is None:
         raise HTTPException(404, "The message has no such part.")
     content_type, filename, content = found
-    name = quote(filename or "part")
     return Response(
         content,
-        # What a browser could run is not called by its name.
-        media_type=content_type
-        if content_type.startswith(("image/", "application/pdf"))
-        else "application/octet-stream",
-        headers={"Content-Disposition": f"attachment; filename*=utf-8''{name}", "Content-Security-Policy": "sandbox"},
+        headers={
+            "Content-Type": content_type if _HARMLESS.fullmatch(content_type) else "application/octet-stream",
+            "Content-Disposition": f"attachment; filename*=utf-8''{quote(filename or 'part')}",
+            "Content-Security-Policy": "sandbox",
+        },
     )
 
 
