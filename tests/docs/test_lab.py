@@ -23,6 +23,7 @@ from ehlo.lab import Lab, Policy, RunningLab
 from ehlo.lab.deviate import MANGLES
 from ehlo.lab.query import _FIELDS
 from ehlo.lab.scenario import load_scenario, parse_scenario
+from ehlo.web.app import ENDPOINTS
 from ehlo.web.serving import WebServer
 
 DOCS = ROOT / "docs"
@@ -209,3 +210,14 @@ def test_the_variables_are_those_of_the_code(tmp_path: Path) -> None:
         assert first_column(section("lab-in-tests.md", "Any language")) == set(
             lab.environment(tmp_path, "http://localhost")
         )
+
+
+def test_who_comes_from_elsewhere_finds_what_is_there() -> None:
+    """The paths of the lab, in the last column of the table, are in the table of endpoints."""
+    rows = re.findall(
+        r"`([A-Z]+)` `(/api/v1/[^`?]*)[^`]*` \|$", section("lab-in-tests.md", "Coming from another catcher"), re.M
+    )
+    assert len(rows) == 7
+    known = {(each.method, each.path) for each in ENDPOINTS}
+    for method, path in rows:
+        assert (method, re.sub("/(ID|latest)(?=/|$)", "/{id}", path)) in known

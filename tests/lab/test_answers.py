@@ -266,3 +266,13 @@ def test_a_parameter_of_the_other_command_is_not_known() -> None:
     rcpt = "C: RCPT TO:<recipient@example.com> SIZE=3\nS: 555 5.5.4 Unsupported option: SIZE=3"
     with Lab().running() as lab:
         play(lab, f"{HELO}{mail}{MAIL}{rcpt}")
+
+
+def test_between_chunks_it_is_not_a_recipient_that_is_missing() -> None:
+    """RFC 3030 §2: a transaction is under way, and has its recipients."""
+    refused = "S: 503 5.5.1 Error: MAIL transaction in progress\n"
+    others = "".join(f"C: {line}\n{refused}" for line in ("RCPT TO:<a@example.com>", "DATA", "VRFY a", "STARTTLS"))
+    chunk = "C: BDAT 0\nS: 250 2.0.0 Ok: 0 bytes\n"
+    nested = "C: MAIL FROM:<a@client.example>\nS: 503 5.5.1 Error: nested MAIL command\n"
+    with Lab(policy=CHUNKS).running() as lab:
+        play(lab, f"{HELO}{MAIL}{RCPT}{chunk}{others}{nested}C: BDAT 0 LAST\nqueued\nkept 1")

@@ -47,6 +47,16 @@ def test_waiting_for_a_number(smtp_lab):
     with pytest.raises(TimeoutError, match="there were 1 of 4 messages; messages came for"):
         smtp_lab.wait_for(count=4, timeout=0.2)
 
+def test_what_was_waited_for_may_be_gone(smtp_lab, monkeypatch):
+    send(smtp_lab)
+    wait_until = smtp_lab.lab.wait_until
+    def slow(holds, timeout):
+        found = wait_until(holds, timeout)
+        smtp_lab.reset()
+        return found
+    monkeypatch.setattr(smtp_lab.lab, "wait_until", slow)
+    assert smtp_lab.wait_for(to="bob@example.com").subject == "hello"
+
 def test_greylisted_once(smtp_lab):
     fault = smtp_lab.fault("rcpt", reply="450 4.2.0 greylisted", times=1)
     with pytest.raises(smtplib.SMTPRecipientsRefused):
@@ -123,7 +133,7 @@ def test_one_lab_for_all(smtp_lab, smtp_lab_session):
 
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=15)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=16)
 
 
 def test_nothing_is_loaded_without_need(pytester: pytest.Pytester) -> None:

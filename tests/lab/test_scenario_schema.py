@@ -285,6 +285,23 @@ WRONG_TOGETHER = (
     (FAULT.replace("rcpt", "message") + "do = { lose = true, reply = '550 No' }", "so lose has no effect."),
     (FAULT.replace("rcpt", "ehlo") + "do = { drop = 'SIZE', reply = '550 No' }", "so drop has no effect."),
     (FAULT + "when = { to = '/(/' }\ndo = { close = true }", "to = '/(/' is no regular expression: missing )"),
+    (FAULT + "when = { client = '192.0.2.0/33' }\ndo = { close = true }", "client = '192.0.2.0/33' is no network."),
+    (FAULT + "when = { client = '2001:db8::/x' }\ndo = { close = true }", "client = '2001:db8::/x' is no network."),
+    (
+        FAULT.replace("rcpt", "message") + "when = { text = '/lottery/' }\ndo = { close = true }",
+        "text = '/lottery/' is a regular expression without slashes around it; one that is meant is written [/].",
+    ),
+    *(
+        (FAULT + f"when = {{ {when} }}\ndo = {{ close = true }}", "there is no time of which all this holds.")
+        for when in (
+            "first = 2, nth = 3",
+            "first = 2, every = 3",
+            "first = 2, after = 2",
+            "first = 5, every = 3, after = 3",
+            "nth = 3, every = 2",
+            "nth = 3, after = 3",
+        )
+    ),
     (FAULT + "do = { silent = false }", "a fault without `do` does nothing."),
     (FAULT + "when = { per = 'text' }\ndo = { close = true }", "per is some of client, helo,"),
 )
@@ -328,12 +345,36 @@ def test_which_fault_is_wrong(text: str, where: str) -> None:
         ("rcpt", {"times": 0, "close": True}, "times is a number from 1 on."),
         ("rcpt", {"within": 0, "close": True}, "within is a number above 0."),
         ("rcpt", {"within": "long", "close": True}, "within is a number from 0 on."),
+        ("rcpt", {"wait": 0, "close": True}, "wait is a number above 0."),
     ],
 )
 def test_python_has_its_own_names(stage: str, words: dict[str, object], why: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         make_fault(stage, "", words)
     assert str(caught.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"client": "192.0.2.0/24"},
+        {"client": "192.0.2.1"},
+        {"client": "2001:db8::/32"},
+        {"client": "192.0.*"},
+        {"client": "/^192[.]0/"},
+        {"first": 3, "every": 3},
+        {"first": 6, "every": 3, "after": 3},
+        {"nth": 4, "every": 2, "after": 3, "first": 4},
+        {"every": 5, "after": 100},
+    ],
+)
+def test_what_can_strike(when: dict[str, object]) -> None:
+    make_fault("rcpt", "", {**when, "close": True})
+
+
+def test_a_fault_is_called_by_what_it_does() -> None:
+    words = {"delay": 1, "pause": 0.25, "pieces": 3, "reply": "450 Later"}
+    assert make_fault("rcpt", "", words).title == "450 Later, delay 1, pieces 3, pause 0.25"
 
 
 def test_the_names_of_files_are_known_to_python() -> None:

@@ -187,6 +187,19 @@ def test_search_tags_and_read(page: Page) -> None:
     assert get(page, "/api/v1/info")["Messages"] == 0
 
 
+def test_what_a_query_finds_is_marked(page: Page) -> None:
+    for subject in ("bill", "note", "bill"):
+        page.send(f"Subject: {subject}\r\n\r\n".encode())
+    assert page.http.put("/api/v1/messages", json={"Search": "subject:bill", "Read": True, "IDs": []}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [True, False, True]
+    id_ = get(page, "/api/v1/messages")["messages"][0]["ID"]
+    assert page.http.put("/api/v1/messages", json={"Search": "", "Read": False, "IDs": [id_]}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, False, True]
+    # Nothing found is not everything.
+    assert page.http.put("/api/v1/messages", json={"Search": "subject:none", "Read": False}).text == "ok"
+    assert [row["Read"] for row in get(page, "/api/v1/messages")["messages"]] == [False, False, True]
+
+
 @pytest.mark.parametrize("name", ["IDs", "ids", "IDS", "iDs"])
 def test_names_in_any_case(page: Page, name: str) -> None:
     """As in Mailpit: what names one message must never be taken for all."""
@@ -218,7 +231,11 @@ def test_names_in_any_case(page: Page, name: str) -> None:
         ("DELETE", "search?query=-is:unred", None, "'is:' does not take 'unred'."),
         ("PUT", "messages", {"Read": "yes"}, "Read is true or false."),
         ("PUT", "messages", {"Read": None}, "Read is true or false."),
-        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs and Read."),
+        ("PUT", "messages", {"Search": ["x"]}, "Search is a query."),
+        ("PUT", "messages", {"Search": " "}, "A query is needed."),
+        ("PUT", "messages", {"Search": "-is:unred"}, "'is:' does not take 'unred'."),
+        ("PUT", "messages", {"Search": "x", "IDs": ["x"]}, "Messages are named by IDs or by Search, not by both."),
+        ("PUT", "messages", {"Seen": True}, "Seen is not known here; this takes IDs, Read and Search."),
         (
             "PUT",
             "messages?Read=true",
@@ -566,6 +583,20 @@ def test_a_fault_that_cannot_be(page: Page, body: dict[str, Any]) -> None:
     assert "Traceback" not in answer.text
 
 
+def test_all_faults_that_were_added_are_removed(page: Page) -> None:
+    """A test suite in any language begins anew, whatever the test before has left."""
+    page.http.put("/api/v1/scenario", json={"name": "greylisted"})
+    for stage in ("mail", "rcpt"):
+        page.http.post("/api/v1/faults", json={"stage": stage, "do": {"reply": "450 4.2.0 Later"}})
+    assert [fault["own"] for fault in get(page, "/api/v1/faults")["faults"]] == [False, False, True]
+    assert page.http.delete("/api/v1/faults?stage=rcpt").status_code == 400
+    answer = page.http.delete("/api/v1/faults")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert [fault["own"] for fault in get(page, "/api/v1/faults")["faults"]] == [True]
+    assert page.lab.lab.faults.at("rcpt")
+    assert not page.lab.lab.faults.at("mail")
+
+
 def test_another_scenario(page: Page) -> None:
     known = get(page, "/api/v1/scenarios")
     assert known["current"] == ""
@@ -645,13 +676,29 @@ def test_html_goes_into_a_box(page: Page) -> None:
     assert "allow-" not in policy
 
 
-def test_a_part_is_saved_not_run(page: Page) -> None:
-    id_ = page.send(
-        b"Content-Type: text/html\r\nContent-Disposition: attachment; filename=x.html\r\n\r\n<script>1</script>\r\n"
-    )
+@pytest.mark.parametrize(
+    ("content_type", "called"),
+    [
+        ("text/html", ""),
+        ("image/svg+xml", ""),
+        ("application/xml", ""),
+        ("text/javascript", ""),
+        ("application/octet-stream", ""),
+        ("image/png", "image/png"),
+        ("application/pdf", "application/pdf"),
+        ("application/zip", "application/zip"),
+        ("text/plain; charset=iso-8859-1", "text/plain"),
+        ("Text/CSV", "text/csv"),
+        ("text/calendar; method=REQUEST", "text/calendar"),
+    ],
+)
+def test_a_part_is_saved_not_run(page: Page, content_type: str, called: str) -> None:
+    """It is called by its type where no browser runs what is called so."""
+    header = f"Content-Type: {content_type}\r\nContent-Disposition: attachment; filename=x\r\n"
+    id_ = page.send(f"{header}\r\n<script>1</script>\r\n".encode())
     (part,) = get(page, f"/api/v1/message/{id_}")["Attachments"]
     answer = page.http.get(f"/api/v1/message/{id_}/part/{part['PartID']}")
-    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-type"] == (called or "application/octet-stream")
     assert answer.headers["content-disposition"].startswith("attachment")
 
 

@@ -135,6 +135,7 @@ def test_what_comes_is_what_it_says(page: Page) -> None:
     done("PATCH", "/api/v1/fault/{id}", {"enabled": False}, id=made["id"])
     done("PATCH", "/api/v1/fault/{id}", {"enabled": "no"}, id=made["id"], status=400)
     done("DELETE", "/api/v1/fault/{id}", id=made["id"])
+    done("DELETE", "/api/v1/faults")
     done("PUT", "/api/v1/scenario", {"name": "disk-full"})
     done("PUT", "/api/v1/scenario", {"name": "no-such"}, status=400)
     done("PUT", "/api/v1/messages", {"IDs": [id_], "Read": True})

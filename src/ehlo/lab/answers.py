@@ -262,7 +262,7 @@ class Answers:
             return reply("need-mail")
         if verb == "MAIL":
             return reply("nested-mail")
-        if verb in _OUTSIDE_TRANSACTIONS:
+        if verb in _OUTSIDE_TRANSACTIONS or state is State.CHUNKING:
             return reply("in-transaction", word=verb)
         return reply("need-rcpt")
 

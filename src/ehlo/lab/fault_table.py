@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from typing import Any, cast
 
 from ehlo.lab import tables
@@ -171,7 +172,7 @@ def _condition(when: Mapping[str, Any], field_of: Mapping[str, str]) -> Conditio
             values[field] = flag(when, name)
         elif field in ("wait", "within", "probability"):
             values[field] = number(when, name)
-            if field == "within" and not values[field]:
+            if field != "probability" and not values[field]:
                 raise ScenarioError(f"{name} is a number above 0.")
         elif field in ("first", "nth", "every"):
             # 0 stands for what was not said, and would mean "always".
@@ -181,22 +182,51 @@ def _condition(when: Mapping[str, Any], field_of: Mapping[str, str]) -> Conditio
         elif field in ("larger", "after"):
             values[field] = whole(when, name)
         else:
-            values[field] = _pattern(name, text(when, name), check_expression if field == "text" else check_pattern)
+            values[field] = _PATTERNS.get(field, _pattern)(name, text(when, name))
     condition = Condition(**values)
     if not 0.0 <= condition.probability <= 1.0:
         raise ScenarioError("a probability is a number from 0 to 1.")
     if condition.per and not any(values.get(field) for field in COUNTED):
         raise ScenarioError(f"per is for times that are counted: by {', '.join(COUNTED)}.")
+    if not _has_a_time(condition):
+        raise ScenarioError("of first, nth, every and after together there is no time of which all this holds.")
     return condition
 
 
-def _pattern(name: str, pattern: str, check: Callable[[str], None]) -> str:
+def _has_a_time(condition: Condition) -> bool:
+    """Whether `first`, `nth`, `every` and `after` can hold together."""
+    first, nth, every, after = condition.first, condition.nth, condition.every or 1, condition.after
+    # The last of the times that may count at all; without a bound there is always one more.
+    last = nth or first - first % every
+    return not (first or nth) or (after < last <= (first or last) and last % every == 0)
+
+
+def _pattern(name: str, pattern: str, check: Callable[[str], None] = check_pattern) -> str:
     try:
         check(pattern)
     except ValueError as error:
         raise ScenarioError(f"{name} = '{pattern}' is no regular expression: {error}.") from None
     return pattern
 
+
+def _client(name: str, pattern: str) -> str:
+    if re.fullmatch(r"[0-9a-f.:]+/\w*", pattern, re.IGNORECASE):
+        try:
+            ip_network(pattern, strict=False)
+        except ValueError:
+            raise ScenarioError(f"{name} = '{pattern}' is no network.") from None
+    return _pattern(name, pattern)
+
+
+def _expression(name: str, expression: str) -> str:
+    if len(expression) > 1 and expression[0] == expression[-1] == "/":
+        why = "is a regular expression without slashes around it; one that is meant is written [/]."
+        raise ScenarioError(f"{name} = '{expression}' {why}")
+    return _pattern(name, expression, check_expression)
+
+
+#: The patterns that are read in a way of their own.
+_PATTERNS: dict[str, Callable[[str, str], str]] = {"client": _client, "text": _expression}
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -297,6 +327,8 @@ def describe(do: Action) -> str:
             parts.append(name)
         elif isinstance(value, tuple):
             parts.append(f"{name} {' '.join(map(str, value))}")
+        elif isinstance(value, float):
+            parts.append(f"{name} {value:g}")
         else:
             parts.append(f"{name} {value!r}" if isinstance(value, bytes) else f"{name} {value}")
     return ", ".join(parts)

@@ -187,6 +187,11 @@ class Faults:
         self._switches.remove(self[number])
         self._changed()
 
+    def remove_added(self) -> None:
+        """Remove the faults that were added by hand; those of the scenario stay."""
+        self._switches = [switch for switch in self._switches if switch.own]
+        self._changed()
+
     def __getitem__(self, number: str) -> Switch:
         """A fault by its id. Raises `KeyError`."""
         for switch in self._switches:

@@ -111,22 +111,26 @@ class RunningLab:
         if count < 1:
             raise ValueError(f"count is a number from 1 on, not {count}.")
 
-        def fitting() -> list[Message]:
-            return [
+        fitting: list[Message] = []
+
+        def has_come() -> bool:
+            fitting[:] = [
                 message
                 for message in self.messages
                 if (not to or to.lower() in [path.address.lower() for path in message.recipients])
                 and (not sender or sender.lower() == message.sender.address.lower())
                 and (not subject or subject.lower() in message.subject.lower())
             ]
+            return len(fitting) >= count
 
-        if self.lab.wait_until(lambda: len(fitting()) >= count, timeout):
-            return fitting()[count - 1]
+        # What was found then: it may be gone by now.
+        if self.lab.wait_until(has_come, timeout):
+            return fitting[count - 1]
         came = ", ".join(f"<{path.address}>" for message in self.messages for path in message.recipients) or "none"
         said = (("to", to), ("from", sender), ("subject", subject))
         wanted = ", ".join(f"{name} {value}" for name, value in said if value)
         what = f"{count} messages {wanted}".rstrip()
-        raise TimeoutError(f"After {timeout:g} s there were {len(fitting())} of {what}; messages came for: {came}.")
+        raise TimeoutError(f"After {timeout:g} s there were {len(fitting)} of {what}; messages came for: {came}.")
 
     async def arrival(
         self,

@@ -146,6 +146,12 @@ async def add_fault(request: Request) -> Response:
     return Json(_switch_to_json(switch), 201)
 
 
+async def remove_faults(request: Request) -> Response:
+    """Remove the faults that were added; those of the scenario stay."""
+    context_of(request).lab.faults.remove_added()
+    return Json({})
+
+
 async def switch_fault(request: Request) -> Response:
     """Switch a fault on or off."""
     all_faults, number = context_of(request).lab.faults, request.path_params["id"]

@@ -32,6 +32,10 @@ _VIEW_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+#: The types of what no browser runs; all else is not called by its type.
+_HARMLESS = re.compile(
+    r"(?:image/(?!svg)|audio/|video/)[\w.+-]+|text/(?:plain|csv|calendar|vcard)|application/(?:pdf|zip|json)", re.ASCII
+)
 #: What browsers open connections for before they ask the policy: the hints of `<link>`, and frames. With no network
 #: these are of no other use, so others stand in for them that are parsed in the same places and do nothing.
 _CONNECTING = re.compile(r"<(/?)(link|i?frame)(?=[\s/>])", re.IGNORECASE | re.ASCII)
@@ -88,7 +92,8 @@ async def fields_of(request: Request, *names: str) -> JsonObject:
     for given, value in (await body_of(request)).items():
         name = known.get(given.lower(), "")
         if not name:
-            raise HTTPException(400, f"{given[:100]} is not known here; this takes {' and '.join(names)}.")
+            takes = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+            raise HTTPException(400, f"{given[:100]} is not known here; this takes {takes}.")
         if name in out:
             raise HTTPException(400, f"{name} stands there twice.")
         out[name] = value
@@ -195,12 +200,20 @@ def _list(request: Request, query: str) -> Response:
 
 
 async def mark(request: Request) -> Response:
-    """Mark messages as read or unread; all of them without IDs."""
-    body = await fields_of(request, "IDs", "Read")
-    read = body.get("Read", False)
+    """Mark messages as read or unread: those of these IDs, those that a query finds, or all."""
+    body = await fields_of(request, "IDs", "Read", "Search")
+    # Clients with types say all names, and leave empty what they do not mean.
+    read, query = body.get("Read", False), body.get("Search", "")
     if not isinstance(read, bool):
         raise HTTPException(400, "Read is true or false.")
-    _store(request).mark(_words(body, "IDs") or None, read=read)
+    if not isinstance(query, str):
+        raise HTTPException(400, "Search is a query.")
+    store, ids = _store(request), _words(body, "IDs") or None
+    if query:
+        if ids:
+            raise HTTPException(400, "Messages are named by IDs or by Search, not by both.")
+        ids = _found_by(store, query)
+    store.mark(ids, read=read)
     context_of(request).feed.messages_changed()
     return PlainTextResponse("ok")
 
@@ -215,7 +228,15 @@ async def delete(request: Request) -> Response:
 
 async def delete_found(request: Request) -> Response:
     """Delete the messages that a query finds."""
-    query = request.query_params.get("query", "")
+    store = _store(request)
+    ids = _found_by(store, request.query_params.get("query", ""))
+    store.delete(ids)
+    context_of(request).feed.tell("deleted", {"IDs": ids})
+    return PlainTextResponse("ok")
+
+
+def _found_by(store: Store, query: str) -> list[str]:
+    """The IDs of all that a query finds of which something is to become. Raises `HTTPException`."""
     if not query.strip():
         raise HTTPException(400, "A query is needed.")
     try:
@@ -223,11 +244,7 @@ async def delete_found(request: Request) -> Response:
         check_query(query)
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
-    store = _store(request)
-    ids = [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
-    store.delete(ids)
-    context_of(request).feed.tell("deleted", {"IDs": ids})
-    return PlainTextResponse("ok")
+    return [stored.id for stored in store.messages(query, 0, store.count or 1).messages]
 
 
 def tags(request: Request) -> Response:
@@ -289,14 +306,13 @@ def part(request: Request) -> Response:
     if found is None:
         raise HTTPException(404, "The message has no such part.")
     content_type, filename, content = found
-    name = quote(filename or "part")
     return Response(
         content,
-        # What a browser could run is not called by its name.
-        media_type=content_type
-        if content_type.startswith(("image/", "application/pdf"))
-        else "application/octet-stream",
-        headers={"Content-Disposition": f"attachment; filename*=utf-8''{name}", "Content-Security-Policy": "sandbox"},
+        headers={
+            "Content-Type": content_type if _HARMLESS.fullmatch(content_type) else "application/octet-stream",
+            "Content-Disposition": f"attachment; filename*=utf-8''{quote(filename or 'part')}",
+            "Content-Security-Policy": "sandbox",
+        },
     )
 
 

@@ -161,7 +161,7 @@ SCHEMAS: dict[str, Schema] = {
 #: What stands in paths, queries and bodies, by its name.
 PARAMETERS: dict[str, Schema] = {
     **dict.fromkeys(("number", "start", "limit"), _NUMBER),
-    **dict.fromkeys(("id", "part", "query"), _TEXT),
+    **dict.fromkeys(("id", "part", "query", "Search"), _TEXT),
     **dict.fromkeys(("stage", "title", "name"), _TEXT),
     **dict.fromkeys(("when", "do"), _TABLE),
     **dict.fromkeys(("IDs", "Tags", "To"), _TEXTS),
