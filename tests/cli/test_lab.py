@@ -133,7 +133,11 @@ def test_list() -> None:
         (["--tag", "x"], "--tag x: the form is TAG=QUERY"),
         (["--no-capture", "--export", "x"], "--no-capture keeps nothing"),
         (["--cert", "x"], "--cert and --key belong together."),
-        (["--exec", "no-such-command-here"], "it cannot be run: No such file or directory."),
+        (
+            ["--exec", "no-such-command && pytest -q"],
+            "--exec no-such-command && pytest -q: it cannot be run: there is no such program. No shell reads it; for"
+            " what a shell does: --exec \"sh -c '…'\".",
+        ),
         (["--exec", "'unfinished"], "it cannot be run: No closing quotation."),
         (["--listen", "192.0.2.1", "--port", "0"], "--listen 192.0.2.1: the lab cannot listen there: Cannot assign"),
         (["--listen", "nosuch.invalid", "--port", "0"], "--listen nosuch.invalid: the lab cannot listen there: "),

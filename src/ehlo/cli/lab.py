@@ -260,6 +260,9 @@ async def _execute(command: str, lab: Lab, web: WebServer | None, stop: asyncio.
         environment = {**os.environ, **lab.environment(authority, page)}
         try:
             process = await asyncio.create_subprocess_exec(*shlex.split(command), env=environment)
+        except FileNotFoundError:
+            why = "there is no such program. No shell reads it; for what a shell does: --exec \"sh -c '…'\""
+            raise UsageError(f"--exec {command}: it cannot be run: {why}.") from None
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"--exec {command}: it cannot be run: {getattr(error, 'strerror', '') or error}."
