@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ehlo.diagnosis.judge import judge
+from ehlo.diagnosis.verdict import Finding
 from ehlo.explain.paste import read_paste
+from ehlo.lab import Lab, Policy
+from ehlo.lab.scenario import load_scenario
+from ehlo.net.blocking import run
+from ehlo.probe.plan import Plan
+from ehlo.probe.target import parse_target
+from ehlo.probe.walk import client_session
+from ehlo.smtp.sasl import Credentials
 
 BEGIN = "S: 220 mail.example.com ESMTP\nC: EHLO here.org\nS: 250 mail.example.com\n"
 MAIL = "C: MAIL FROM:<a@here.org>\nS: 250 2.1.0 Ok\n"
@@ -50,3 +58,62 @@ def test_what_is_said_again_and_again_is_one_finding() -> None:
     assert paste is not None
     (finding,) = judge(paste.transcript).findings
     assert (finding.rule, finding.evidence) == ("command-unknown", (5, 6, 7, 8, 9, 10))
+
+
+def findings_of_login(lab: Lab, **changes: object) -> tuple[Finding, ...]:
+    """What is found where alice logs in at a lab whose certificate nobody knows."""
+    with lab.running() as running:
+        plan = Plan(parse_target(f"127.0.0.1:{running.port}"), credentials=Credentials("alice", "x"), insecure=True)
+        session = client_session(plan._replace(**changes))  # type: ignore[arg-type]
+        run(session)
+    return judge(session.recorder.transcript).findings
+
+
+@pytest.mark.parametrize(
+    ("users", "starttls", "rule"),
+    [
+        ({"alice": "x"}, "never", "auth-not-offered-in-clear"),
+        ({}, "auto", "auth-not-offered"),
+        ({}, "never", "auth-not-offered-in-clear"),
+    ],
+)
+def test_where_no_login_is_offered_it_matters_whether_tls_was_left_out(
+    users: dict[str, str], starttls: str, rule: str
+) -> None:
+    finding = findings_of_login(Lab(policy=Policy(users=users)), starttls=starttls)[0]
+    assert (finding.rule, any("--starttls" in fix for fix in finding.fix)) == (rule, rule != "auth-not-offered")
+
+
+def test_a_server_without_starttls_is_not_to_be_encrypted_with_it() -> None:
+    assert findings_of_login(Lab(scenario=load_scenario("no-starttls")))[0].rule == "auth-not-offered"
+
+
+@pytest.mark.parametrize(
+    ("offered", "named", "rule"),
+    [
+        ("XOAUTH2", (), "mechanism-not-named"),
+        ("XOAUTH2", ("XOAUTH2",), "oauth-token-refused"),
+        ("OAUTHBEARER", ("OAUTHBEARER",), "oauth-token-refused"),
+        ("PLAIN", (), "credentials-wrong"),
+    ],
+)
+def test_a_token_is_not_a_password(offered: str, named: tuple[str, ...], rule: str) -> None:
+    lab = Lab(policy=Policy(users={"alice": "another"}, mechanisms=(offered,)))
+    assert findings_of_login(lab, mechanisms=named)[0].rule == rule
+
+
+def test_what_a_device_overwrites_is_said_once() -> None:
+    paste = read_paste(
+        "S: 220 ***************\nC: EHLO here.org\nS: 250-mail.example.com\nS: 250 XXXXXXXA\n" + MAIL + TAKEN + END
+    )
+    assert paste is not None
+    (finding,) = judge(paste.transcript).findings
+    assert (finding.rule, finding.evidence) == ("firewall-rewrites", (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("goodbye", ["250 2.1.5 Ok", "354 End data with <CR><LF>.<CR><LF>", "550 5.1.1 User unknown"])
+def test_quit_has_one_answer(goodbye: str) -> None:
+    paste = read_paste(BEGIN + MAIL + TAKEN + f"C: QUIT\nS: {goodbye}\n")
+    assert paste is not None
+    verdict = judge(paste.transcript)
+    assert (verdict.stage, [finding.rule for finding in verdict.findings]) == ("quit", ["quit-refused"])
