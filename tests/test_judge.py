@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import pytest
 
 from ehlo.diagnosis.judge import judge
@@ -117,3 +120,38 @@ def test_quit_has_one_answer(goodbye: str) -> None:
     assert paste is not None
     verdict = judge(paste.transcript)
     assert (verdict.stage, [finding.rule for finding in verdict.findings]) == ("quit", ["quit-refused"])
+
+
+@pytest.mark.parametrize(
+    ("said", "rules"),
+    [
+        ([b"EHLO mail.client.example", b"STARTTLS", b"GET / HTTP/1.0"], ["client-no-tls"]),
+        ([b"EHLO mail.client.example", b"STARTTLS"], ["client-handshake-given-up"]),
+        ([b"EHLO mail.client.example"], ["client-no-quit"]),
+        # What broke off here is neither's fault for sure, and no answer was due.
+        (
+            [
+                b"EHLO mail.client.example",
+                b"MAIL FROM:<a@b.example>",
+                b"RCPT TO:<recipient@example.com>",
+                b"DATA",
+                b"x",
+            ],
+            ["message-cut", "client-starttls-unused"],
+        ),
+    ],
+)
+def test_in_a_servers_record_it_is_the_client_who_hung_up(said: list[bytes], rules: list[str]) -> None:
+    with Lab().running() as lab:
+        with socket.create_connection((lab.host, lab.port), timeout=30) as client:
+            client.recv(4096)
+            for number, line in enumerate(said):
+                client.sendall(line + b"\r\n")
+                if number < len(said) - 1 or line.startswith(b"EHLO"):
+                    client.recv(4096)
+        deadline = time.monotonic() + 30
+        while lab.lab.is_running(1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        verdict = judge(lab.sessions[0])
+    assert [finding.rule for finding in verdict.findings] == rules
+    assert verdict.layer == verdict.findings[0].layer

@@ -56,7 +56,27 @@ def judge(transcript: Transcript, software: str = "") -> Verdict:
     from ehlo.diagnosis.duties import judge_client
 
     over = bool(transcript.events) and transcript.events[-1].kind == "close"
-    return verdict._replace(findings=verdict.findings + judge_client(transcript, over=over))
+    return _with_duties(verdict, judge_client(transcript, over=over), len(transcript.events) - 1)
+
+
+def _with_duties(verdict: Verdict, owed: tuple[Finding, ...], last: int) -> Verdict:
+    """A server's verdict with what its client did wrong; `last` is the number of the last event.
+
+    Rules about what breaks below SMTP speak to a client, of a server that hangs up or fails in the handshake. Here it
+    is the client that did, so where a duty tells of the same events, or of the end, it goes in their place.
+    """
+    broken = [finding for finding in verdict.findings if finding.reply is None]
+    replies = [finding for finding in verdict.findings if finding.reply is not None]
+    told = {last, *(number for finding in broken for number in finding.evidence)}
+    instead = [finding for finding in owed if not told.isdisjoint(finding.evidence)] if broken else []
+    # What the server said of it itself, such as 421 after a wait in vain, will do, too.
+    instead += [finding for finding in replies if broken and finding.evidence > broken[0].evidence]
+    if not instead:
+        return verdict._replace(findings=verdict.findings + owed)
+    rest = [finding for finding in (*replies, *owed) if finding not in instead]
+    was_broken = verdict.findings[0].reply is None
+    findings = [*instead, *rest] if was_broken else sorted([*rest, *instead], key=lambda it: it.reply is None)
+    return verdict._replace(findings=tuple(findings), layer=findings[0].layer)
 
 
 def _judge(transcript: Transcript, software: str) -> Verdict:
