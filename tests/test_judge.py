@@ -16,7 +16,9 @@ from ehlo.net.blocking import run
 from ehlo.probe.plan import Plan
 from ehlo.probe.target import parse_target
 from ehlo.probe.walk import client_session
+from ehlo.report.outcome import achieved
 from ehlo.smtp.sasl import Credentials
+from ehlo.smtp.stages import Stage
 
 BEGIN = "S: 220 mail.example.com ESMTP\nC: EHLO here.org\nS: 250 mail.example.com\n"
 MAIL = "C: MAIL FROM:<a@here.org>\nS: 250 2.1.0 Ok\n"
@@ -120,6 +122,18 @@ def test_quit_has_one_answer(goodbye: str) -> None:
     assert paste is not None
     verdict = judge(paste.transcript)
     assert (verdict.stage, [finding.rule for finding in verdict.findings]) == ("quit", ["quit-refused"])
+    # What is not a refusal was the answer to RCPT, and the one that RCPT seemed to get was not.
+    assert bool(achieved(paste.transcript, verdict)) == goodbye.startswith("5")
+
+
+@pytest.mark.parametrize(("stop_after", "stage"), [("ehlo", "ehlo"), ("starttls", "starttls"), ("auth", "auth")])
+def test_how_far_a_session_came(stop_after: Stage, stage: Stage) -> None:
+    with Lab(policy=Policy(users={"alice": "x"})).running() as lab:
+        plan = Plan(parse_target(f"127.0.0.1:{lab.port}"), credentials=Credentials("alice", "x"), insecure=True)
+        session = client_session(plan._replace(stop_after=stop_after))
+        run(session)
+    transcript = session.recorder.transcript
+    assert achieved(transcript, judge(transcript)).endswith(f"up to the stage {stage}.")
 
 
 @pytest.mark.parametrize(
