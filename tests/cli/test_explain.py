@@ -305,6 +305,33 @@ def test_an_empty_text_is_no_folder(
     assert "there is nothing to explain: the text is empty" in explain(*words, status=2)
 
 
+QUOTABLE = """\
+This is the mail system at host mail.example.org.
+
+<bob@example.com>: host mx.example.com[192.0.2.1] said: 550 5.1.1
+    Recipient address rejected: User unknown in virtual
+    mailbox table (in reply to RCPT TO command)
+"""
+SENDMAIL = """\
+   ----- Transcript of session follows -----
+... while talking to mx.example.com.:
+>>> RCPT To:<bob@example.com>
+<<< 550 5.1.1 <bob@example.com>: Recipient
+    address rejected: User unknown
+550 5.1.1 <bob@example.com>... User unknown
+"""
+
+
+@pytest.mark.parametrize("mark", ["> ", ">", "> > ", ">> "])
+@pytest.mark.parametrize("text", [QUOTABLE, QUOTABLE.partition("\n\n")[2], f"This is the mail system\n\n{SENDMAIL}"])
+@pytest.mark.parametrize("around", ["", "On Monday I got this:\n{}\nWhat is it?\n"])
+def test_what_is_quoted_is_read_without_its_marks(text: str, mark: str, around: str, explain: Explain) -> None:
+    quoted = "".join(f"{mark}{line}".rstrip() + "\n" for line in text.splitlines())
+    found = document(explain("--json", "-", given=(around or "{}").format(quoted).encode()))
+    assert "> " not in json.dumps([result["input"] for result in found["results"]]).replace(">>> ", "")
+    assert [result["verdict"]["findings"][0]["rule"] for result in found["results"]] == ["recipient-unknown"]
+
+
 def test_a_mail_that_is_no_bounce(explain: Explain) -> None:
     assert explain(str(BOUNCES / "no-bounce.eml")) == "This mail tells of no failure.\n"
 

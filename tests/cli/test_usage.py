@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +99,8 @@ def ehlo(
         (["check", "x", "-4", "-6"], "argument -6: not allowed with argument -4"),
         (["check", "x", "--ask", ""], "--ask: a command is one line, and not empty"),
         (["check", "two words"], "is neither a host"),
+        (["check", "a\x1b[2Jhost"], "'a\\x1b[2Jhost' is neither a host"),
+        (["check", "a\x07host"], "'a\\x07host' is neither a host"),
         (["check", "x", "-f", "a b@c", "-t", "d@e"], "The sender 'a b@c' is not a mail address"),
         (["check", "x", "-t", "nobody"], "The recipient 'nobody' is not a mail address: there is no @"),
         (["check", "x", "-t", "a@b..c"], "the domain has a character"),
@@ -259,6 +263,15 @@ def test_unknown_host_is_a_failure_of_the_stage_dns() -> None:
     assert status == 10
     assert "no-such-host" in out or "dns-failed" in out
     assert err == ""
+
+
+def test_where_nothing_answers_no_version_of_tls_is_tried() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        words = ("check", f"127.0.0.1:{taken.getsockname()[1]}", "--explain-tls")
+        done = run_ehlo(*words)
+        assert (done.returncode, "TLS 1.2" in done.stdout) == (11, False)
+        assert "tls_versions" not in json.loads(run_ehlo(*words, "--json").stdout)
 
 
 def test_port_in_use() -> None:

@@ -14,7 +14,7 @@ from ehlo.cli.commands import UsageError
 from ehlo.cli.explain_input import chained, open_file, recoded, size_of, source_of, unreadable
 from ehlo.cli.options import add_report_option, add_view_options
 from ehlo.cli.progress import Progress
-from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding
+from ehlo.explain.detect import KINDS, Kind, kind_of, wide_encoding, without_quotation
 from ehlo.report.document import case_to_json, group_to_json
 from ehlo.report.finding import Cause, finding_lines, labelled, labelled_counts
 from ehlo.report.style import Style, style_of
@@ -162,6 +162,7 @@ class Explainer:
             if paste is not None:
                 self._session(paste.transcript, paste.software)
                 return
+        text = without_quotation(text)
         if kind in (None, "exception") and (cases := read_exception(text)):
             self._kind = "exception"
             self._cases(cases)

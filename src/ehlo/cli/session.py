@@ -77,7 +77,9 @@ def run_plan(args: argparse.Namespace, plan: Plan, command: str) -> int:
     verdict = judge(shown)
     if view is not None:
         view.finish(shown, verdict)
-    trials = explain_tls(plan, nameserver, view) if args.explain_tls else None
+    # Where there is no connection, there are no versions; and Ctrl-C is meant for all of it.
+    nowhere = verdict.outcome == "interrupted" or (verdict.outcome == "failed" and verdict.stage in ("dns", "connect"))
+    trials = explain_tls(plan, nameserver, view) if args.explain_tls and not nowhere else None
     outcomes = None
     if args.investigate and verdict.outcome != "interrupted":
         from ehlo.cli.investigation import investigate

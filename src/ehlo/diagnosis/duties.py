@@ -259,6 +259,9 @@ def _waits_and_says_goodbye(session: ServerSide) -> Iterator[Evidence]:
         yield Evidence(session.events[place].stage, (place, len(session.events) - 1), error="left-after-handshake")
         return
     said = [event for event in session.events if event.kind in ("line", "data")]
+    if said and said[-1].facts.get("partial"):
+        # It broke off in its message: no answer was due, and that is told as what it is.
+        return
     if not said or (said[-1].who == "client" and said[-1].kind in ("line", "data")):
         # The server owed an answer when the client left: the greeting, or a reply.
         began = said[-1].t if said else 0.0

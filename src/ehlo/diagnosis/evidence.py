@@ -28,6 +28,12 @@ TLS_RECORD = "tls-record"
 _TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 #: DATA was refused, and no RCPT had been sent: that refusals of RCPT went before, as servers say, is not so.
 NO_RECIPIENT_NAMED = "no-recipient-named"
+#: No login was offered, but STARTTLS, and nobody encrypted.
+AUTH_NOT_OFFERED, AUTH_NOT_OFFERED_IN_CLEAR = "auth-not-offered", "auth-not-offered-in-clear"
+#: A login by a token was refused, whatever the words: they are mostly those for a password.
+TOKEN_REFUSED = "token-refused"  # noqa: S105 - an error
+#: The mechanisms of AUTH that take a token (RFC 7628).
+TOKEN_MECHANISMS = frozenset({"XOAUTH2", "OAUTHBEARER"})
 #: EHLO was not known, and HELO was taken: that is how a client finds out, and no failure.
 HELO_ALONE = "helo-alone"
 #: Of a line that is no reply, as many characters are shown.

@@ -12,8 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ehlo.diagnosis.evidence import (
+    AUTH_NOT_OFFERED,
+    AUTH_NOT_OFFERED_IN_CLEAR,
     HELO_ALONE,
     NO_RECIPIENT_NAMED,
+    TOKEN_MECHANISMS,
+    TOKEN_REFUSED,
     UNEXPLAINED,
     Evidence,
     certificate_evidence,
@@ -52,7 +56,27 @@ def judge(transcript: Transcript, software: str = "") -> Verdict:
     from ehlo.diagnosis.duties import judge_client
 
     over = bool(transcript.events) and transcript.events[-1].kind == "close"
-    return verdict._replace(findings=verdict.findings + judge_client(transcript, over=over))
+    return _with_duties(verdict, judge_client(transcript, over=over), len(transcript.events) - 1)
+
+
+def _with_duties(verdict: Verdict, owed: tuple[Finding, ...], last: int) -> Verdict:
+    """A server's verdict with what its client did wrong; `last` is the number of the last event.
+
+    Rules about what breaks below SMTP speak to a client, of a server that hangs up or fails in the handshake. Here it
+    is the client that did, so where a duty tells of the same events, or of the end, it goes in their place.
+    """
+    broken = [finding for finding in verdict.findings if finding.reply is None]
+    replies = [finding for finding in verdict.findings if finding.reply is not None]
+    told = {last, *(number for finding in broken for number in finding.evidence)}
+    instead = [finding for finding in owed if not told.isdisjoint(finding.evidence)] if broken else []
+    # What the server said of it itself, such as 421 after a wait in vain, will do, too.
+    instead += [finding for finding in replies if broken and finding.evidence > broken[0].evidence]
+    if not instead:
+        return verdict._replace(findings=verdict.findings + owed)
+    rest = [finding for finding in (*replies, *owed) if finding not in instead]
+    was_broken = verdict.findings[0].reply is None
+    findings = [*instead, *rest] if was_broken else sorted([*rest, *instead], key=lambda it: it.reply is None)
+    return verdict._replace(findings=tuple(findings), layer=findings[0].layer)
 
 
 def _judge(transcript: Transcript, software: str) -> Verdict:
@@ -66,7 +90,7 @@ def _judge(transcript: Transcript, software: str) -> Verdict:
     others = [number for number in fatal if number != main and steps[number].stage != "quit"]
     overcome = set(failures) - set(fatal)
     others += [number for number in failures if number in overcome]
-    masked = [found for step in steps if (found := masked_evidence(step, subject))]
+    masked = _in_one([found for step in steps if (found := masked_evidence(step, subject))])
     evidence = [*masked]
     evidence += [_evidence(steps, number, transcript, subject) for number in others]
     certificates = [found for step in steps for found in certificate_evidence(step, subject)]
@@ -97,7 +121,32 @@ def _evidence(steps: list[Exchange], number: int, transcript: Transcript, subjec
     evidence = evidence_of(steps[number], transcript.events, subject)
     if _knows_helo_alone(steps, number):
         return evidence._replace(error=HELO_ALONE)
+    if evidence.error == AUTH_NOT_OFFERED and _left_in_clear(steps[:number]):
+        return evidence._replace(error=AUTH_NOT_OFFERED_IN_CLEAR)
+    if evidence.reply is not None and steps[number].verb == "AUTH" and _mechanism(steps, number) in TOKEN_MECHANISMS:
+        return evidence._replace(error=TOKEN_REFUSED)
     return evidence._replace(error=NO_RECIPIENT_NAMED) if _names_no_recipient(steps, number) else evidence
+
+
+def _in_one(evidence: list[Evidence]) -> list[Evidence]:
+    """Pieces of evidence that all say the same, as one that is seen in the first."""
+    return [evidence[0]._replace(numbers=sum((piece.numbers for piece in evidence), ()))] if evidence else []
+
+
+def _left_in_clear(steps: list[Exchange]) -> bool:
+    """Whether STARTTLS was offered, and nothing has been encrypted by the end of these steps."""
+    replies = [step.reply for step in steps if step.verb == "EHLO" and step.reply is not None]
+    offered = any(line.upper() == "STARTTLS" for reply in replies for line in reply.lines)
+    return offered and not any(step.step is not None and step.step.kind == "tls" for step in steps)
+
+
+def _mechanism(steps: list[Exchange], number: int) -> str:
+    """The mechanism of the login that a step belongs to; empty if nobody knows."""
+    for step in reversed(steps[: number + 1]):
+        words = step.command.text.upper().split() if step.command is not None else []
+        if words[:1] == ["AUTH"]:
+            return "".join(words[1:2])
+    return ""
 
 
 def _names_no_recipient(steps: list[Exchange], number: int) -> bool:

@@ -39,6 +39,11 @@ _BOUNCE = re.compile(
     rb"|(?:Reporting-MTA|Final-Recipient|Original-Recipient): ?[\w-]+;)",
     re.IGNORECASE,
 )
+#: Several lines with a mark each. `>>> RCPT` is how Sendmail and Python show what was said.
+_QUOTATION = re.compile(r"^>(?!>>[ \n]).*(?:\n>.*)+", re.MULTILINE)
+_QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
+#: So many quotations within each other are seen through.
+_DEEPEST = 5
 #: How text in 16 or 32 bits begins, as PowerShell writes it with `>` (RFC 2781 §3.2).
 _WIDE = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -73,3 +78,13 @@ def kind_of(data: bytes) -> Kind | None:
 def is_bounce_without_header(data: bytes) -> bool:
     """Whether a text is that of a bounce, by the words with which systems begin it."""
     return bool(_BOUNCE.match(data.replace(b"\r\n", b"\n")))
+
+
+def without_quotation(text: str) -> str:
+    """A text without the marks of what is quoted in it, as mail programs do it in an answer (RFC 3676 §4.5)."""
+    for _ in range(_DEEPEST):
+        before = text
+        text = _QUOTATION.sub(lambda found: _QUOTE_MARK.sub("", found[0]), text)
+        if text == before:
+            break
+    return text

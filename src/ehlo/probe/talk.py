@@ -301,8 +301,11 @@ class Talk:
             return next((mechanism for mechanism in named if mechanism.keyword in offered), named[0])
         mechanism = choose_mechanism(offered, credentials)
         if mechanism is None:
+            offers = f"the server offers {' '.join(offered)}"
+            if any(it.keyword in offered and (it.secret != "password" or it.extra) for it in MECHANISMS.values()):  # noqa: S105 - the kind
+                self.fail("auth", "mechanism-not-named", f"{offers}, of which none was named")
             known = " ".join(dict.fromkeys(known.keyword for known in MECHANISMS.values()))
-            self.fail("auth", "no-common-mechanism", f"the server offers {' '.join(offered)}, ehlo knows {known}")
+            self.fail("auth", "no-common-mechanism", f"{offers}, ehlo knows {known}")
         return mechanism
 
     # The transaction.

@@ -18,7 +18,7 @@ DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtps": 465, "lmtp": 24}
 
 #: Four numbers, which are an address or a mistake (RFC 1123 §2.1).
 _LIKE_IPV4 = re.compile(r"\d+(?:\.\d+){3}")
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+)(?::(?P<port>[^:]*))?")
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s\x00-\x1f\x7f]+)(?::(?P<port>[^:]*))?")
 
 
 class TargetError(ValueError):

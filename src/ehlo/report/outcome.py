@@ -5,6 +5,7 @@ from __future__ import annotations
 from ehlo.diagnosis.verdict import Verdict
 from ehlo.knowledge.products import Product, identify
 from ehlo.smtp.command import CommandError, parse_command
+from ehlo.smtp.stages import STAGES
 from ehlo.smtp.states import CONTENT, LAST_CHUNK
 from ehlo.transcript.exchanges import Exchange, Outcome, exchanges
 from ehlo.transcript.transcript import Transcript
@@ -30,10 +31,16 @@ def achieved(transcript: Transcript, verdict: Verdict) -> str:
     taken = _taken(steps)
     if taken or not (verdict.outcome == "accepted" or verdict.stage == "quit"):
         return taken
+    if any(
+        step.verb == "QUIT" and step.outcome == "refused" and step.reply and step.reply.code < 400 for step in steps
+    ):
+        # The answer belongs to another command, so what the others got may not be theirs either.
+        return taken
     if accepted := _recipients(steps, "ok"):
         return f"{_server(steps)} would take mail for {_named(accepted)}."
-    last = next((step.stage for step in reversed(steps) if step.stage != "quit"), "dns")
-    return f"{_server(steps)} answered well, as far as asked for: up to the stage {last}."
+    # EHLO is said again behind STARTTLS, which is further.
+    reached = [STAGES.index(step.stage) for step in steps if step.stage != "quit" and step.outcome == "ok"]
+    return f"{_server(steps)} answered well, as far as asked for: up to the stage {STAGES[max(reached, default=0)]}."
 
 
 def _taken(steps: list[Exchange]) -> str:

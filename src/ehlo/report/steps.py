@@ -175,7 +175,7 @@ _PROBLEMS = {
     "timed-out": "no answer in time",
     "unreachable": "no route to this address",
     "reset": "connection cut",
-    "closed": "connection closed by the server",
+    "closed": "connection closed by the other side",
     "no-such-host": "no such host",
     "no-address": "no address of this kind",
     "dns-failed": "the DNS gave no answer",

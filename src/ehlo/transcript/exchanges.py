@@ -63,6 +63,8 @@ class Exchange(NamedTuple):
         # RFC 5321 §4.3.2: DATA is granted by 3yz alone, or the message may not be sent; 3yz is an answer to AUTH, too.
         good = self.reply.category == (3 if self.verb == "DATA" else 2)
         good |= self.reply.category == 3 and self.verb == "AUTH"
+        # RFC 5321 §4.1.1.10: QUIT has one answer; another belongs to a command before it.
+        good &= self.reply.code == 221 or self.verb != "QUIT"
         # 353 announces the replies of PRDR.
         good |= self.reply.code == 353 and self.verb in _MESSAGE_ENDS
         return "ok" if good else "skipped" if self.in_vain else "refused"

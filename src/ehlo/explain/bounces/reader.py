@@ -13,7 +13,7 @@ from ehlo.explain.bounces.notices import complaint, from_json, is_vacation
 from ehlo.explain.bounces.parts import Parts, cut
 from ehlo.explain.bounces.systems import system_of
 from ehlo.explain.case import Case
-from ehlo.explain.detect import is_bounce_without_header
+from ehlo.explain.detect import is_bounce_without_header, without_quotation
 from ehlo.knowledge.rules import load_rules
 from ehlo.mime import decode_words, identifier, one_line, read_date, read_people
 from ehlo.smtp.reply import Reply
@@ -117,6 +117,8 @@ class Bounce(NamedTuple):
 def read_bounce(raw: bytes) -> Bounce:
     """Read a mail, whatever its octets are."""
     parts = cut(raw[:MAX_MAIL])
+    if not parts.header.fields:
+        parts = parts._replace(text=without_quotation(parts.text))
     kind, cases = _cases(parts)
     system = system_of(parts) if kind != "none" else ""
     sender = _sender(parts)
