@@ -116,12 +116,19 @@ def test_what_a_device_overwrites_is_said_once() -> None:
     assert (finding.rule, finding.evidence) == ("firewall-rewrites", (0, 1, 2, 3))
 
 
-@pytest.mark.parametrize("goodbye", ["250 2.1.5 Ok", "354 End data with <CR><LF>.<CR><LF>", "550 5.1.1 User unknown"])
-def test_quit_has_one_answer(goodbye: str) -> None:
+@pytest.mark.parametrize(
+    ("goodbye", "rule"),
+    [
+        ("250 2.1.5 Ok", "quit-refused"),
+        ("354 End data with <CR><LF>.<CR><LF>", "unexpected-reply"),
+        ("550 5.1.1 User unknown", "quit-refused"),
+    ],
+)
+def test_quit_has_one_answer(goodbye: str, rule: str) -> None:
     paste = read_paste(BEGIN + MAIL + TAKEN + f"C: QUIT\nS: {goodbye}\n")
     assert paste is not None
     verdict = judge(paste.transcript)
-    assert (verdict.stage, [finding.rule for finding in verdict.findings]) == ("quit", ["quit-refused"])
+    assert (verdict.stage, [finding.rule for finding in verdict.findings]) == ("quit", [rule])
     # What is not a refusal was the answer to RCPT, and the one that RCPT seemed to get was not.
     assert bool(achieved(paste.transcript, verdict)) == goodbye.startswith("5")
 
