@@ -11,11 +11,12 @@ from pathlib import Path
 
 EHLO = str(Path(sys.executable).with_name("ehlo"))
 
-#: Byte code is compiled, as pip does it, and the trusted authorities are those of the system's folder.
+#: Byte code is compiled, as pip does it, the trusted authorities are those of the system's folder, and nothing is
+#: configured.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
-    if name not in ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    if name not in ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR") and not name.startswith("EHLO_")
 } | {"EHLO_CONFIG": ""}
 
 _AIOSMTPD = """

@@ -21,6 +21,7 @@ from ehlo.cli.commands import COMMANDS
 from ehlo.cli.config_file import SAMPLE, ConfigurationFile
 from ehlo.cli.config_layers import Configuration
 from ehlo.cli.config_options import parser_of
+from ehlo.cli.configuration import variables
 from ehlo.cli.main import main
 
 FILE = """\
@@ -625,3 +626,13 @@ def test_bash_completes_profiles(
         timeout=60,
     )
     assert (done.stdout.strip(), done.stderr) == (completed, "")
+
+
+def test_what_a_lab_tells_its_command_is_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within `ehlo lab --exec`, nothing has to be read or imported for it."""
+    for name in [name for name in os.environ if name.startswith("EHLO_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("EHLO_LAB_HOST", "127.0.0.1")
+    assert variables() == []
+    monkeypatch.setenv("EHLO_FROM", "a@b.org")
+    assert variables() == ["EHLO_FROM"]

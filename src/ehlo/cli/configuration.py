@@ -17,6 +17,8 @@ FILE_VARIABLE = "EHLO_CONFIG"
 PREFIX = "EHLO_"
 #: Variables that are no option's value: where the file is, the secret itself, for developers.
 NO_OPTIONS = frozenset({FILE_VARIABLE, "EHLO_PASSWORD", "EHLO_TRACEBACK"})
+#: What `ehlo lab --exec` tells its command begins like this.
+_OF_LAB = "EHLO_LAB_"
 
 
 def run_configured(command: Command, parser: argparse.ArgumentParser, words: list[str]) -> int:
@@ -37,7 +39,11 @@ def run_configured(command: Command, parser: argparse.ArgumentParser, words: lis
 
 def variables() -> list[str]:
     """The environment variables that may be options."""
-    return [name for name in os.environ if name.startswith(PREFIX) and name not in NO_OPTIONS and os.environ[name]]
+    return [
+        name
+        for name, text in os.environ.items()
+        if name.startswith(PREFIX) and not name.startswith(_OF_LAB) and name not in NO_OPTIONS and text
+    ]
 
 
 def default_file() -> str:
