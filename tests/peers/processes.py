@@ -48,16 +48,25 @@ class Account:
                 os.chown(path, self.user, self.group)
 
 
+_returned: set[int] = set()
+
+
 def free_port() -> int:
     """Return a TCP port on loopback that nobody listens on right now.
 
     It is none of those that the kernel gives to outgoing connections: tests that run at the same
-    time open thousands of these, and one could take the port before the server has it.
+    time open thousands of these, and one could take the port before the server has it. Nor is it one that
+    was returned before, here or in another process of the same run: its server may not listen yet.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = secrets.randbelow(PORTS[1] - PORTS[0]) + PORTS[0]
+        port = PORTS[0] + worker + workers * secrets.randbelow((PORTS[1] - PORTS[0]) // workers)
+        if port in _returned:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))
+            _returned.add(port)
             return port
 
 
