@@ -188,6 +188,19 @@ def test_not_written(reply: Reply) -> None:
         reply.encode()
 
 
+@given(st.integers(0, 999), st.text(max_size=20) | st.sampled_from(["x" * 506, "x" * 507, "a\tb", "a\x7fb", "ü"]))
+def test_a_line_alone_is_encoded_as_in_company(code: int, text: str) -> None:
+    """The short way, which most replies take, gives what the other gives, and refuses what that refuses."""
+    reply = Reply(code, (text,))
+    try:
+        encoded = reply._encode_lines()
+    except LocalProtocolError:
+        with pytest.raises(LocalProtocolError):
+            reply.encode()
+    else:
+        assert reply.encode() == encoded
+
+
 @given(replies)
 def test_what_is_written_is_read(reply: Reply) -> None:
     assert reply_of(reply.encode())[:2] == reply[:2]
