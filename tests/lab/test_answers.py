@@ -276,3 +276,9 @@ def test_between_chunks_it_is_not_a_recipient_that_is_missing() -> None:
     nested = "C: MAIL FROM:<a@client.example>\nS: 503 5.5.1 Error: nested MAIL command\n"
     with Lab(policy=CHUNKS).running() as lab:
         play(lab, f"{HELO}{MAIL}{RCPT}{chunk}{others}{nested}C: BDAT 0 LAST\nqueued\nkept 1")
+
+
+@pytest.mark.parametrize("name", persona_names())
+def test_a_message_is_taken_in_the_words_of_the_persona(name: str) -> None:
+    persona = load_persona(name)
+    assert persona.taken("0123456789A") == persona.reply("message", id="0123456789A")

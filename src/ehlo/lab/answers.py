@@ -18,10 +18,11 @@ from ehlo.smtp.address import NULL_PATH, AddressError, Path, parse_mailbox
 from ehlo.smtp.command import Command
 from ehlo.smtp.content import has_bare_line_ending
 from ehlo.smtp.events import AuthResponse, ChunkBegun, ChunkReceived, CommandReceived, CommandRejected, ContentReceived
-from ehlo.smtp.parameters import PARAMETERS, ParameterError, check_parameter, decode_xtext, extension_of
+from ehlo.smtp.parameters import PARAMETERS, ParameterError, check_parameter, extension_of
 from ehlo.smtp.reply import Reply
 from ehlo.smtp.server import ServerConnection
 from ehlo.smtp.states import State
+from ehlo.smtp.xclient import xclient_values
 
 if TYPE_CHECKING:
     from ehlo.smtp.sasl import ChannelBinding
@@ -294,14 +295,13 @@ class Answers:
             return self._say("unknown-command")
         known: dict[str, str] = {}
         for word in command.argument.split():
-            name, equals, value = word.partition("=")
             try:
-                value = decode_xtext(value)
+                values = xclient_values(word)
             except ParameterError:
-                equals = ""
-            if not equals or name.upper() not in _XCLIENT.split():
+                values = {}
+            if "=" not in word or not values or not values.keys() <= set(_XCLIENT.split()):
                 return self._persona.reply("parameter", word=word)
-            known[name.upper()] = "" if value.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]") else value
+            known |= values
         if "ADDR" in known:
             self.introduce(known["ADDR"].removeprefix("IPV6:"), known.get("PORT", ""))
         elif "PORT" in known:
